@@ -1,0 +1,143 @@
+"""The `.sprov/` folder of a project, found from below as `.git/` is, and its endpoint files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from .errors import NotAProjectError, SettingsError, UnavailableError
+
+FOLDER = ".sprov"
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Where things lie; `root` is the `.sprov/` folder itself."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.toml"
+
+    @property
+    def endpoints(self) -> Path:
+        return self.root / "endpoints"
+
+    @property
+    def spool(self) -> Path:
+        return self.root / "spool"
+
+    @property
+    def journal(self) -> Path:
+        """Folder of journals, one sub-folder a job or daemon."""
+        return self.root / "journal"
+
+    @property
+    def store(self) -> Path:
+        return self.root / "store"
+
+    @property
+    def series(self) -> Path:
+        return self.root / "series"
+
+    @property
+    def snapshots(self) -> Path:
+        return self.root / "snapshots"
+
+    @property
+    def name(self) -> str:
+        return self.root.parent.name
+
+    def create(self) -> Project:
+        """Make the folders that are missing, for the owner alone."""
+        for folder in (self.root, self.endpoints, self.spool, self.journal, self.snapshots):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self
+
+
+def find(start: Path | None = None, environ: Mapping[str, str] | None = None) -> Project:
+    """Find the project: `SPROV_DIR`, else the nearest `.sprov/` at or above `start`.
+
+    Raises:
+        NotAProjectError: There is none.
+    """
+    environ = os.environ if environ is None else environ
+    if chosen := environ.get("SPROV_DIR"):
+        return Project(Path(chosen).absolute())
+    start = (start or Path.cwd()).absolute()
+    for folder in (start, *start.parents):
+        if (folder / FOLDER).is_dir():
+            return Project(folder / FOLDER)
+    raise NotAProjectError(start)
+
+
+class Endpoint(msgspec.Struct):
+    """A running daemon, as its 0600 file in `.sprov/endpoints/` tells it.
+
+    Tracker and manager each fill in their own part.
+    """
+
+    tracker: str = ""
+    manager: str = ""
+    token: str = ""
+    server_public_key: str = ""
+    server_secret_key: str = ""
+    client_public_key: str = ""
+    client_secret_key: str = ""
+    host: str = ""
+    tracker_pid: int = 0
+    manager_pid: int = 0
+    started: str = ""
+
+
+def read_endpoint(path: Path) -> Endpoint:
+    """Read an endpoint file.
+
+    Raises:
+        UnavailableError: There is none.
+        SettingsError: It is not an endpoint file.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Endpoint)
+    except FileNotFoundError:
+        message = f"no daemon is running here ({path} does not exist)"
+        raise UnavailableError(message, "Start one with `sprov serve`") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, OSError) as exc:
+        raise SettingsError(f"{path} is not a readable endpoint file: {exc}") from exc
+
+
+def update_endpoint(path: Path, **fields: str | int) -> Endpoint:
+    """Set fields of an endpoint file, under a lock, in one rename; mode 0600."""
+    import fcntl
+
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        endpoint = read_endpoint(path) if path.exists() else Endpoint()
+        for name, value in fields.items():
+            setattr(endpoint, name, value)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(endpoint)))
+        temporary.replace(path)
+    return endpoint
+
+
+def choose_endpoint(project: Project, environ: Mapping[str, str]) -> Path | None:
+    """Return the endpoint file to use, or None.
+
+    In order: `SPROV_ENDPOINT` (a path, or a name), the Slurm job's, ``local``, the only one.
+    """
+    if chosen := environ.get("SPROV_ENDPOINT"):
+        return Path(chosen) if "/" in chosen else project.endpoints / f"{chosen}.json"
+    for name in (environ.get("SLURM_JOB_ID"), "local"):
+        if name and (path := project.endpoints / f"{name}.json").exists():
+            return path
+    files = sorted(project.endpoints.glob("*.json")) if project.endpoints.is_dir() else []
+    return files[0] if len(files) == 1 else None

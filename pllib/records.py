@@ -1,0 +1,220 @@
+"""What a rank says: the records of a provenance log.
+
+Records are msgspec Structs, encoded as msgpack arrays with an integer tag.  Schema rule: only
+append fields, each with a default; never rename, retype or reuse one.  A tracker may be older or
+newer than the ranks that it serves.
+
+Each frame of a log begins with the `Context` of its session and defines the signatures that it
+uses, so that a frame can be read alone: losing one costs that frame and nothing else.
+
+`seq` is the record's number in its log, from 0.  An activity is named by the log id and the `seq`
+that it was given when it began.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+ROOT = -1
+"""Parent of what no activity of this log contains: its parent is the run's attempt."""
+
+
+class Record(msgspec.Struct, array_like=True, frozen=True):
+    """Base of all records; the tag tells them apart on the wire."""
+
+
+class Context(Record, tag=0):
+    """Who speaks: the session, run and rank that a frame's records belong to."""
+
+    run: str
+    """Identity of the run, 32 hex characters."""
+    restart: int
+    """Restart count of the job; each is an attempt of the run."""
+    rank: int
+    size: int
+    """Ranks in the run."""
+    host: str
+    pid: int
+    user: str
+    program: str
+    project: str
+    workflow: str
+    opened_ns: int
+    """Wall clock when the session opened, UTC, nanoseconds since 1970."""
+    study: str | None = None
+    experiment: str | None = None
+    name: str | None = None
+    tags: tuple[str, ...] = ()
+    scope: str = ""
+    launch: str = ""
+    facts: dict[str, str] = {}
+    """Job facts: ``job_id``, ``cluster``, ``step_id``, ``array`` and so on, as text."""
+    session: str = ""
+    """Tells the sessions of one process apart."""
+
+
+class Signature(Record, tag=1):
+    """Names that a frame's later records refer to by `id`."""
+
+    id: int
+    kind: str
+    """Kind of the activity: transformation, run, training, validation, evaluation,
+    feature_extraction, trial, or a section's kind such as epoch."""
+    name: str
+    used: tuple[str, ...] = ()
+    generated: tuple[str, ...] = ()
+
+
+class Transformation(Record, tag=2):
+    """A whole data transformation execution, in one record at its end."""
+
+    seq: int
+    parent: int
+    signature: int
+    started_ns: int
+    duration_ns: int
+    used: Any
+    """Values in the order of the signature's `used`."""
+    generated: Any
+    error: str | None = None
+    """Type and message of the exception that ended the block."""
+    only_rank: int | None = None
+
+
+class Started(Record, tag=3):
+    """A stage, section or run began, or a transformation has been open for the flush age."""
+
+    seq: int
+    activity: int
+    parent: int
+    signature: int
+    started_ns: int
+    path: str = ""
+    """Kind, name, index and occurrence from the run down; what ranks share.  Empty for a
+    transformation, which is nobody else's."""
+    index: int | None = None
+    only_rank: int | None = None
+
+
+class Ended(Record, tag=4):
+    """A stage, section or run ended."""
+
+    seq: int
+    activity: int
+    ended_ns: int
+    error: str | None = None
+
+
+class Used(Record, tag=5):
+    seq: int
+    activity: int
+    signature: int
+    values: Any
+
+
+class Generated(Record, tag=6):
+    seq: int
+    activity: int
+    signature: int
+    values: Any
+    at_ns: int = 0
+
+
+class Metric(Record, tag=7):
+    """A point of a series; the signature's first `generated` name is the metric's name."""
+
+    seq: int
+    activity: int
+    signature: int
+    step: int | None
+    at_ns: int
+    value: float
+    unit: str | None = None
+
+
+class Closed(Record, tag=8):
+    """The session ended in order: what it captured, and what it could not keep."""
+
+    seq: int
+    n_records: int
+    """Records written to this log, this one included; contexts and signatures do not count."""
+    lost: dict[str, int]
+    """Reason to number of records that were not kept."""
+    at_ns: int
+
+
+AnyRecord = (
+    Context | Signature | Transformation | Started | Ended | Used | Generated | Metric | Closed
+)
+
+
+class FileVersion(msgspec.Struct, array_like=True, frozen=True):
+    """A file as it was when it was looked at, from ``fstat`` of an open descriptor."""
+
+    path: str
+    store: str
+    """The mount's source for a shared file system, host and boot for a local one."""
+    size: int
+    mtime_ns: int
+    kind: str = "file"
+    """file, directory or model."""
+    characteristics: dict[str, Any] = {}
+
+
+class Described(msgspec.Struct, array_like=True, frozen=True):
+    """What can be said of a value that can't be kept whole."""
+
+    type: str
+    reason: str
+    shape: tuple[int, ...] | None = None
+    dtype: str | None = None
+    length: int | None = None
+    digest: str | None = None
+    preview: str | None = None
+
+
+class Handle(msgspec.Struct, array_like=True, frozen=True):
+    """A value that some execution of this process generated earlier."""
+
+    log_id: str
+    activity: int
+    transformation: str
+    name: str
+    ordinal: int
+
+
+class Reference(msgspec.Struct, array_like=True, frozen=True):
+    """A record in a database, object store or container file."""
+
+    store: str
+    key: str
+
+
+EXT_FILE, EXT_DESCRIBED, EXT_HANDLE, EXT_REFERENCE, EXT_BIG_INTEGER = 1, 2, 3, 4, 5
+
+_extensions: dict[int, msgspec.msgpack.Decoder[Any]] = {
+    EXT_FILE: msgspec.msgpack.Decoder(FileVersion),
+    EXT_DESCRIBED: msgspec.msgpack.Decoder(Described),
+    EXT_HANDLE: msgspec.msgpack.Decoder(Handle),
+    EXT_REFERENCE: msgspec.msgpack.Decoder(Reference),
+    EXT_BIG_INTEGER: msgspec.msgpack.Decoder(str),
+}
+
+
+class BigInteger(int):
+    """An integer beyond 64 bits, as it comes out of a log."""
+
+
+def decode_extension(code: int, data: memoryview) -> Any:
+    """Decode a value that msgpack has no type for; an unknown code is described, not refused."""
+    decoder = _extensions.get(code)
+    if decoder is None:
+        return Described(type=f"ext{code}", reason="written by a newer sprov", length=len(data))
+    value = decoder.decode(data)
+    return BigInteger(value, 16) if code == EXT_BIG_INTEGER else value
+
+
+decode = msgspec.msgpack.Decoder(AnyRecord, ext_hook=decode_extension).decode
+encode = msgspec.msgpack.Encoder().encode
