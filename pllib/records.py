@@ -25,7 +25,7 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
     """Base of all records; the tag tells them apart on the wire."""
 
 
-class Context(Record, tag=0):
+class Context(Record, frozen=True, tag=0):
     """Who speaks: the session, run and rank that a frame's records belong to."""
 
     run: str
@@ -55,7 +55,7 @@ class Context(Record, tag=0):
     """Tells the sessions of one process apart."""
 
 
-class Signature(Record, tag=1):
+class Signature(Record, frozen=True, tag=1):
     """Names that a frame's later records refer to by `id`."""
 
     id: int
@@ -67,7 +67,7 @@ class Signature(Record, tag=1):
     generated: tuple[str, ...] = ()
 
 
-class Transformation(Record, tag=2):
+class Transformation(Record, frozen=True, tag=2):
     """A whole data transformation execution, in one record at its end."""
 
     seq: int
@@ -83,7 +83,7 @@ class Transformation(Record, tag=2):
     only_rank: int | None = None
 
 
-class Started(Record, tag=3):
+class Started(Record, frozen=True, tag=3):
     """A stage, section or run began, or a transformation has been open for the flush age."""
 
     seq: int
@@ -98,7 +98,7 @@ class Started(Record, tag=3):
     only_rank: int | None = None
 
 
-class Ended(Record, tag=4):
+class Ended(Record, frozen=True, tag=4):
     """A stage, section or run ended."""
 
     seq: int
@@ -107,14 +107,14 @@ class Ended(Record, tag=4):
     error: str | None = None
 
 
-class Used(Record, tag=5):
+class Used(Record, frozen=True, tag=5):
     seq: int
     activity: int
     signature: int
     values: Any
 
 
-class Generated(Record, tag=6):
+class Generated(Record, frozen=True, tag=6):
     seq: int
     activity: int
     signature: int
@@ -122,7 +122,7 @@ class Generated(Record, tag=6):
     at_ns: int = 0
 
 
-class Metric(Record, tag=7):
+class Metric(Record, frozen=True, tag=7):
     """A point of a series; the signature's first `generated` name is the metric's name."""
 
     seq: int
@@ -134,7 +134,7 @@ class Metric(Record, tag=7):
     unit: str | None = None
 
 
-class Closed(Record, tag=8):
+class Closed(Record, frozen=True, tag=8):
     """The session ended in order: what it captured, and what it could not keep."""
 
     seq: int

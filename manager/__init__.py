@@ -1,0 +1,1 @@
+"""Turn linked PROV-ML into RDF in an embedded Oxigraph store."""

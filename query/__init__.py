@@ -1,0 +1,1 @@
+"""PolyProvQueryEngine: ask the provenance store."""
