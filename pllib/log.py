@@ -3,7 +3,7 @@
 A log file is a 4 KiB header and then frames.  A packed log (journal, offline file) has its frames
 back to back; a spool has one frame at the start of each chunk of `stride` bytes, because each
 thread fills a chunk of its own.  A frame is 48 bytes of header and a payload of records, each a
-little-endian ``u32`` length and a msgpack record (`pllib.records`).
+little-endian ``u32`` length and a msgpack record (`pllib.records`), zero-padded to 4 bytes.
 
     file header   SPROVLOG, format version, stride, log id, creation time, owner; CRC-32
     frame header  SPFR, codec, payload bytes, records, raw bytes, CRC-32, frame number, log id
@@ -47,8 +47,6 @@ FRAME_BYTES = _FRAME.size
 _LENGTH = struct.Struct("<I")
 _CRC_AT = 20
 assert FRAME_BYTES == 48
-
-write_length = _LENGTH.pack_into
 
 
 class Owner(msgspec.Struct, array_like=True, frozen=True):
@@ -115,12 +113,19 @@ def record_bodies(payload: bytes | memoryview) -> Iterator[memoryview]:
         if length == 0 or at + 4 + length > len(view):
             return
         yield view[at + 4 : at + 4 + length]
-        at += 4 + length
+        at += record_bytes(length)
+
+
+def record_bytes(length: int) -> int:
+    """Return what a record of this length takes up in a payload."""
+    return length + 7 & -4
 
 
 def frame_of(log_id: bytes, number: int, records: list[bytes]) -> Frame:
     """Make a frame of encoded records."""
-    payload = b"".join(_LENGTH.pack(len(record)) + record for record in records)
+    payload = b"".join(
+        _LENGTH.pack(len(record)) + record + bytes(-len(record) % 4) for record in records
+    )
     return Frame(log_id, number, len(records), payload)
 
 
@@ -292,7 +297,7 @@ class LogReader:
 
 def _unsealed(chunk: bytes, number: int, log_id: bytes) -> Frame | None:
     payload = memoryview(chunk)[FRAME_BYTES:]
-    sizes = [4 + len(body) for body in record_bodies(payload)]
+    sizes = [record_bytes(len(body)) for body in record_bodies(payload)]
     if not sizes:
         return None
     return Frame(log_id, number, len(sizes), bytes(payload[: sum(sizes)]), sealed=False)

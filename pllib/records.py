@@ -20,6 +20,10 @@ import msgspec
 ROOT = -1
 """Parent of what no activity of this log contains: its parent is the run's attempt."""
 
+CONTEXT_TAG, SIGNATURE_TAG, TRANSFORMATION_TAG = 0, 1, 2
+NO_VALUES = b"\x90"
+"""The msgpack encoding of no values."""
+
 
 class Record(msgspec.Struct, array_like=True, frozen=True):
     """Base of all records; the tag tells them apart on the wire."""
@@ -75,9 +79,10 @@ class Transformation(Record, frozen=True, tag=2):
     signature: int
     started_ns: int
     duration_ns: int
-    used: Any
-    """Values in the order of the signature's `used`."""
-    generated: Any
+    used: bytes = NO_VALUES
+    """Values in the order of the signature's `used`, as msgpack: encoded when the block began,
+    since users go on to change what they passed."""
+    generated: bytes = NO_VALUES
     error: str | None = None
     """Type and message of the exception that ended the block."""
     only_rank: int | None = None
@@ -111,14 +116,14 @@ class Used(Record, frozen=True, tag=5):
     seq: int
     activity: int
     signature: int
-    values: Any
+    values: bytes
 
 
 class Generated(Record, frozen=True, tag=6):
     seq: int
     activity: int
     signature: int
-    values: Any
+    values: bytes
     at_ns: int = 0
 
 
@@ -216,5 +221,6 @@ def decode_extension(code: int, data: memoryview) -> Any:
     return BigInteger(value, 16) if code == EXT_BIG_INTEGER else value
 
 
-decode = msgspec.msgpack.Decoder(AnyRecord, ext_hook=decode_extension).decode
+decode = msgspec.msgpack.Decoder(AnyRecord).decode
+decode_values = msgspec.msgpack.Decoder(list[Any], ext_hook=decode_extension).decode
 encode = msgspec.msgpack.Encoder().encode
