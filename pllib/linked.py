@@ -11,52 +11,66 @@ frames, so delivery may repeat and batches may be cut anywhere.
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import msgspec
 
 WIRE_VERSION = 1
+
+Id = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
+"""An identity.  Checked, since identities become IRIs; so are words that choose a kind of IRI."""
+
+Datatype = Literal[
+    "string", "integer", "double", "boolean", "dateTime", "JSON", "nil", "described"
+]  # fmt: skip
+EntityKind = Literal["file", "value"]
+"""``file`` stands for models, directories and references too."""
+FileKind = Literal["file", "directory", "model", "reference"]
+AttributeDirection = Literal["in", "out", "hyperparameter"]
+RoleDirection = Literal["used", "generated"]
+Whole = Literal["activity", "collective", "attempt", ""]
 
 
 class Value(msgspec.Struct, array_like=True, frozen=True):
     """A plain value's entity."""
 
-    id: str
-    attribute: str
-    datatype: str
-    """``string``, ``integer``, ``double``, ``boolean``, ``JSON`` or ``nil``; for what could not be
-    kept, ``described`` (lexical is JSON of `pllib.records.Described`)."""
+    id: Id
+    attribute: Id
+    datatype: Datatype
+    """An XSD or RDF local name; ``nil`` for None; for what could not be kept ``described``, with
+    JSON of `pllib.records.Described` as its lexical form."""
     lexical: str
 
 
 class Attribute(msgspec.Struct, array_like=True, frozen=True):
-    id: str
-    plan: str
+    id: Id
+    plan: Id
     name: str
-    direction: str
-    """in, out or hyperparameter."""
+    direction: AttributeDirection
 
 
 class Plan(msgspec.Struct, array_like=True, frozen=True):
     """What was planned: a data transformation, learning stage or section; or a workflow."""
 
-    id: str
+    id: Id
     kind: str
     """workflow, transformation, training, validation, evaluation, feature_extraction, trial, or a
     section's kind."""
     name: str
-    workflow: str | None
+    workflow: Id | None
     """Identity of the workflow's plan; None for a workflow."""
 
 
 class Run(msgspec.Struct, array_like=True, frozen=True):
     """A run and its attempt, as one rank's context tells it."""
 
-    id: str
-    attempt: str
+    id: Id
+    attempt: Id
     restart: int
     name: str | None
     study: str | None
     experiment: str | None
-    workflow: str
+    workflow: Id
     project: str
     program: str
     user: str
@@ -68,8 +82,8 @@ class Run(msgspec.Struct, array_like=True, frozen=True):
 class Agent(msgspec.Struct, array_like=True, frozen=True):
     """A rank as a software agent that acted on behalf of a user, on a node."""
 
-    id: str
-    run: str
+    id: Id
+    run: Id
     rank: int
     host: str
     pid: int
@@ -80,32 +94,31 @@ class Agent(msgspec.Struct, array_like=True, frozen=True):
 class Association(msgspec.Struct, array_like=True, frozen=True):
     """Shared by all executions of one plan by one agent."""
 
-    id: str
-    agent: str
-    plan: str
+    id: Id
+    agent: Id
+    plan: Id
 
 
 class File(msgspec.Struct, array_like=True, frozen=True):
     """A version of a file, directory or model; or a reference, when `kind` says so."""
 
-    id: str
-    kind: str
-    """file, directory, model or reference."""
+    id: Id
+    kind: FileKind
     store: str
     path: str
     size: int
     mtime_ns: int
-    characteristics: tuple[tuple[str, str, str], ...] = ()
+    characteristics: tuple[tuple[str, Datatype, str], ...] = ()
     """(name, datatype, lexical)"""
 
 
 class Collective(msgspec.Struct, array_like=True, frozen=True):
     """What all ranks of an attempt do together."""
 
-    id: str
+    id: Id
     kind: str
-    plan: str
-    part_of: str
+    plan: Id
+    part_of: Id
     """Identity of the collective that contains it, or of the attempt."""
     top: bool
     """True when `part_of` is the attempt."""
@@ -116,43 +129,40 @@ class Collective(msgspec.Struct, array_like=True, frozen=True):
 class Role(msgspec.Struct, array_like=True, frozen=True):
     """A qualified usage or generation: a shared entity and the attribute that is its role."""
 
-    activity: str
-    entity: str
-    entity_kind: str
-    """file (also directory, model), reference or value."""
-    attribute: str
-    direction: str
-    """used or generated."""
+    activity: Id
+    entity: Id
+    entity_kind: EntityKind
+    attribute: Id
+    direction: RoleDirection
 
 
 class Activity(msgspec.Struct, array_like=True, frozen=True):
     """An execution by one rank, as far as these frames tell of it."""
 
-    id: str
+    id: Id
     kind: str | None
     """None when these frames only add to it."""
-    association: str | None
-    part_of: str | None
-    part_of_kind: str
-    """activity, collective or attempt."""
+    association: Id | None
+    part_of: Id | None
+    part_of_kind: Whole
     started_ns: int | None
     ended_ns: int | None
     error: str | None
     index: int | None
-    used: list[str]
+    used: list[Id]
     """Plain values."""
     generated: list[Value]
-    collective: str | None = None
+    collective: Id | None = None
     """What ranks share, of which this is one rank's part."""
 
 
 class Series(msgspec.Struct, array_like=True, frozen=True):
-    id: str
-    run: str
+    id: Id
+    run: Id
     rank: int
     name: str
-    agent: str
-    measure: str
+    agent: Id
+    measure: Id
     """Identity of the attribute that is measured."""
     unit: str | None
 
@@ -162,8 +172,8 @@ class Points(msgspec.Struct, array_like=True, frozen=True):
 
     log_id: list[bytes]
     seq: list[int]
-    series: list[str]
-    activity: list[str]
+    series: list[Id]
+    activity: list[Id]
     rank: list[int]
     name: list[str]
     step: list[int | None]
@@ -174,9 +184,9 @@ class Points(msgspec.Struct, array_like=True, frozen=True):
 class Session(msgspec.Struct, array_like=True, frozen=True):
     """The end of one rank's session: what it captured and lost."""
 
-    log_id: str
-    run: str
-    agent: str
+    log_id: Id
+    run: Id
+    agent: Id
     n_records: int
     lost: dict[str, int]
     closed_ns: int
@@ -184,9 +194,9 @@ class Session(msgspec.Struct, array_like=True, frozen=True):
 
 class Batch(msgspec.Struct, array_like=True, frozen=True):
     version: int
-    journal: str
+    journal: Id
     """Identity of the journal (its log id, hex)."""
-    queue: str
+    queue: Id
     """The run that the batch is of."""
     first: int
     last: int
@@ -204,7 +214,7 @@ class Batch(msgspec.Struct, array_like=True, frozen=True):
     """Values that were used."""
     files: list[File]
     roles: list[Role]
-    derivations: list[tuple[str, str, str, str]]
+    derivations: list[tuple[EntityKind, Id, EntityKind, Id]]
     """(derived kind, derived, source kind, source)"""
     series: list[Series]
     points: Points | None

@@ -1,0 +1,183 @@
+"""The embedded Oxigraph store: one writer, and read-only snapshots of it for everyone else.
+
+Measured with pyoxigraph 0.5.13: `bulk_load` is atomic and synced, `extend` is neither; opening a
+store that is being written, even read-only, is undefined; a killed bulk load leaves ``bulk-*.sst``
+files for ever; RocksDB keeps as many files open as the soft limit allows when it opens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import io
+import os
+import resource
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyoxigraph as ox
+
+from pllib.errors import UnavailableError
+
+from .vocabulary import PREFIXES, term
+
+FILE_LIMIT = 512
+"""Open files that RocksDB may keep; it needs at least 96."""
+KEEP_SNAPSHOTS = 2
+
+
+class Store:
+    """The writable store of one folder; a lock file keeps a second writer out."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open or make it.
+
+        Raises:
+            UnavailableError: Another process has it open, or it can't be opened.
+        """
+        self.folder = folder
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = _lock(folder.with_name(folder.name + ".lock"))
+        try:
+            for stray in folder.glob("bulk-*.sst"):
+                stray.unlink()
+            with _few_files():
+                self._store = ox.Store(str(folder))
+        except OSError as exc:
+            os.close(self._lock)
+            raise UnavailableError(f"the store {folder} can't be opened: {exc}") from exc
+
+    def load(self, ntriples: bytes) -> None:
+        """Add triples, all or none, durable when this returns.
+
+        Raises:
+            OSError: The disk is full or failed.
+            SyntaxError: Not N-Triples.
+        """
+        self._store.bulk_load(input=io.BytesIO(ntriples), format=ox.RdfFormat.N_TRIPLES)
+
+    def watermarks(self, journal: str) -> dict[str, int]:
+        """Return run → highest frame ordinal of that journal queue in the store."""
+        found: dict[str, int] = {}
+        for row in self._select(
+            f"SELECT ?run (MAX(?n) AS ?last) {{ ?q {term('sprov:journal')} {ox.Literal(journal)} ; "
+            f"{term('sprov:run')} ?run ; {term('sprov:watermark')} ?n }} GROUP BY ?run"
+        ):
+            found[row[0].value.rpartition("/")[2]] = int(row[1].value)
+        return found
+
+    def series_files(self) -> set[str]:
+        return {
+            row[0].value
+            for row in self._select(f"SELECT ?f {{ ?r {term('sprov:seriesFile')} ?f }}")
+        }
+
+    def missing(self, ntriples: bytes, most: int = 10) -> list[str]:
+        """Return up to `most` of these triples that the store does not hold."""
+        parsed = ox.parse(input=ntriples, format=ox.RdfFormat.N_TRIPLES)
+        absent = (str(quad) for quad in parsed if quad not in self._store)
+        return [line for line, _ in zip(absent, range(most), strict=False)]
+
+    def snapshot(self, folder: Path) -> Path:
+        """Make a snapshot by hard links and point ``current`` at it.
+
+        Raises:
+            OSError: The disk is full or failed.
+        """
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        name = f"{_last_snapshot(folder) + 1:08d}"
+        partial = folder / f"{name}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        self._store.backup(str(partial))
+        partial.rename(folder / name)
+        link = folder / "current.new"
+        link.unlink(missing_ok=True)
+        link.symlink_to(name)
+        link.replace(folder / "current")
+        _delete_old(folder)
+        return folder / name
+
+    def optimize(self) -> None:
+        self._store.optimize()
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def close(self) -> None:
+        del self._store
+        os.close(self._lock)
+
+    def _select(self, query: str) -> ox.QuerySolutions:
+        result = self._store.query(query)
+        assert isinstance(result, ox.QuerySolutions)
+        return result
+
+
+def current_snapshot(folder: Path) -> Path:
+    """Return the newest snapshot.
+
+    Raises:
+        UnavailableError: There is none yet.
+    """
+    link = folder / "current"
+    if not link.exists():
+        raise UnavailableError(
+            f"no store here yet ({link} does not exist)",
+            "Run a job with pllib and then `sprov ingest`, or start `sprov serve`",
+        )
+    return link.resolve()
+
+
+def open_snapshot(folder: Path) -> ox.Store:
+    """Open the newest snapshot read-only; it stays readable even when it is superseded."""
+    for _ in range(5):
+        path = current_snapshot(folder)
+        try:
+            with _few_files():
+                return ox.Store.read_only(str(path))
+        except OSError as exc:  # superseded and deleted between the two calls
+            failure = exc
+    raise UnavailableError(f"the snapshot {path} can't be opened: {failure}")
+
+
+def query_prefixes() -> dict[str, str]:
+    """Return the prefixes that every query may use undeclared."""
+    return PREFIXES
+
+
+def _lock(path: Path) -> int:
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        os.close(fd)
+        if exc.errno not in (errno.EAGAIN, errno.EACCES):
+            raise UnavailableError(f"{path} can't be locked: {exc.strerror}") from exc
+        raise UnavailableError(
+            f"another process is writing the store beside {path}",
+            "`sprov status` shows it; `sprov stop` ends it",
+        ) from None
+    return fd
+
+
+@contextlib.contextmanager
+def _few_files() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = FILE_LIMIT if soft == resource.RLIM_INFINITY else min(soft, FILE_LIMIT)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def _last_snapshot(folder: Path) -> int:
+    return max((int(path.name) for path in folder.iterdir() if path.name.isdigit()), default=0)
+
+
+def _delete_old(folder: Path) -> None:
+    numbered = sorted(path for path in folder.iterdir() if path.name.isdigit())
+    for path in numbered[:-KEEP_SNAPSHOTS]:
+        shutil.rmtree(path, ignore_errors=True)
