@@ -23,7 +23,7 @@ from pllib.errors import UnavailableError
 
 from . import series
 from .mapping import map_batch, map_series_file, map_watermark
-from .store import Store
+from .store.writable import Store
 
 COMMIT_TRIPLES = 45_000
 """Where bulk_load is worth its cost: 197,000 triples/s, at 10,000 126,000 (pyoxigraph 0.5.13)."""

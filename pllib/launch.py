@@ -200,3 +200,11 @@ def _launcher_process() -> Process | None:
 
 def host() -> str:
     return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+
+
+def console_script() -> str:
+    """Return the absolute path of the ``sprov`` command of this installation."""
+    mine = Path(sys.argv[0])
+    if mine.name == "sprov" and mine.exists():
+        return str(mine.absolute())
+    return str(Path(sys.executable).with_name("sprov"))

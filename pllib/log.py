@@ -185,6 +185,12 @@ def stored_bytes(data: bytes | memoryview) -> int:
     return FRAME_BYTES + int(_LENGTH.unpack_from(data, 8)[0])
 
 
+def frame_key(data: bytes | memoryview) -> tuple[bytes, int]:
+    """Return (log id, number) of the packed frame at the start of `data`."""
+    fields = _FRAME.unpack_from(data)
+    return fields[8], fields[7]
+
+
 @dataclass(frozen=True, slots=True)
 class Located:
     """A frame and where it was found: `offset` in bytes, `ordinal` counts frames from 0."""
@@ -192,6 +198,8 @@ class Located:
     offset: int
     ordinal: int
     frame: Frame
+    end: int = 0
+    """Where the next frame of a packed log begins."""
 
 
 class LogReader:
@@ -219,20 +227,29 @@ class LogReader:
     def __exit__(self, *exc: object) -> None:
         self._file.close()
 
-    def frames(self, *, unsealed: bool = True) -> Iterator[Located]:
+    def frames(
+        self, *, unsealed: bool = True, offset: int = HEADER_BYTES, ordinal: int = 0
+    ) -> Iterator[Located]:
         """Yield intact frames in file order.
 
         Args:
             unsealed: Also frames that their owner did not seal.  Never while the owner lives.
+            offset: Where to begin in a packed log, at a frame.
+            ordinal: Of the frame that is there.
         """
-        walk = self._chunks(unsealed) if self.header.stride else self._packed()
-        for ordinal, (offset, frame) in enumerate(walk):
+        walk = self._chunks(unsealed) if self.header.stride else self._packed(offset)
+        for nth, (at, end, frame) in enumerate(walk, ordinal):
             if frame is not None:
-                yield Located(offset, ordinal, frame)
+                yield Located(at, nth, frame, end)
 
-    def _packed(self) -> Iterator[tuple[int, Frame | None]]:
+    def frame_keys(self) -> Iterator[tuple[bytes, int] | None]:
+        """Yield (log id, number) of each frame, None for one that is corrupt."""
+        walk = self._chunks(unsealed=True) if self.header.stride else self._packed(HEADER_BYTES)
+        for _, _, frame in walk:
+            yield None if frame is None else (frame.log_id, frame.number)
+
+    def _packed(self, at: int) -> Iterator[tuple[int, int, Frame | None]]:
         size = os.fstat(self._file.fileno()).st_size
-        at = HEADER_BYTES
         while at < size:
             self._file.seek(at)
             head = self._file.read(FRAME_BYTES)
@@ -240,7 +257,8 @@ class LogReader:
             end = at + stored_bytes(head) if intact else size + 1
             if intact and end <= size:
                 try:
-                    yield at, unpack_frame(head + self._file.read(end - at - FRAME_BYTES))
+                    frame = unpack_frame(head + self._file.read(end - at - FRAME_BYTES))
+                    yield at, end, frame
                     at = end
                     continue
                 except LogCorruptError as exc:
@@ -252,7 +270,7 @@ class LogReader:
                 self.torn += 1
                 return
             self.corrupt.append(LogCorruptError(self.path, at, reason))
-            yield at, None
+            yield at, found or size, None
             if found is None:
                 return
             at = found
@@ -270,7 +288,7 @@ class LogReader:
                 at = rest.find(FRAME_MAGIC, at + 1)
         return None
 
-    def _chunks(self, unsealed: bool) -> Iterator[tuple[int, Frame | None]]:
+    def _chunks(self, unsealed: bool) -> Iterator[tuple[int, int, Frame | None]]:
         stride = self.header.stride
         at = HEADER_BYTES
         while True:
@@ -279,7 +297,7 @@ class LogReader:
             if len(chunk) < FRAME_BYTES:
                 return
             if chunk.startswith(FRAME_MAGIC):
-                yield at, self._chunk_frame(chunk, at, unsealed)
+                yield at, at + stride, self._chunk_frame(chunk, at, unsealed)
             at += stride
 
     def _chunk_frame(self, chunk: bytes, at: int, unsealed: bool) -> Frame | None:

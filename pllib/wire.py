@@ -5,6 +5,7 @@
     rank     FRAME    a packed frame (pllib.log)
     tracker  ACK      (log id, number) ...          the frames are in the journal, synced
     tracker  REFUSED  (log id, number) reason       kept nothing; send again later
+    anyone   STATUS                                 of `sprov status`; answered with STATUS, JSON
 
 The first part of a message is its name.  A frame is sent again until it is acknowledged, so it may
 arrive more than once; (log id, number) tells copies apart.
@@ -18,6 +19,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 HELLO, WELCOME, FRAME, ACK, REFUSED = b"HELLO", b"WELCOME", b"FRAME", b"ACK", b"REFUSED"
+STATUS = b"STATUS"
 
 _KEY = struct.Struct("<16sQ")
 

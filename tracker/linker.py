@@ -104,7 +104,7 @@ class _Linking:
         self.series: dict[str, linked.Series] = {}
         self.points = linked.Points([], [], [], [], [], [], [], [], [])
         self.sessions: list[linked.Session] = []
-        self._used_ids: dict[tuple[str, str, str], str] = {}
+        self.used_ids: dict[tuple[str, str, str], str] = {}
 
     def batch(self, journal: str, queue: str, ordinals: list[int]) -> linked.Batch:
         return linked.Batch(
@@ -327,13 +327,13 @@ class _Speaker:
                 plain.append(self._used_value(attribute, *literal(value)))
         return plain, shared
 
-    def _used_value(self, attribute: str, datatype: str, lexical: str) -> str:
+    def _used_value(self, attribute: str, datatype: linked.Datatype, lexical: str) -> str:
         key = (attribute, datatype, lexical)
-        found = self._tables._used_ids.get(key)
+        found = self._tables.used_ids.get(key)
         if found is None:
             found = identity.used_value(self._context.run, *key)
-            self._tables._used_ids[key] = found
-            self._tables.values[found] = linked.Value(found, *key)
+            self._tables.used_ids[key] = found
+            self._tables.values[found] = linked.Value(found, attribute, datatype, lexical)
         return found
 
     def _generate(

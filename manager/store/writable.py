@@ -1,30 +1,21 @@
-"""The embedded Oxigraph store: one writer, and read-only snapshots of it for everyone else.
-
-Measured with pyoxigraph 0.5.13: `bulk_load` is atomic and synced, `extend` is neither; opening a
-store that is being written, even read-only, is undefined; a killed bulk load leaves ``bulk-*.sst``
-files for ever; RocksDB keeps as many files open as the soft limit allows when it opens.
-"""
+"""The writable store of one folder."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import io
 import os
-import resource
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyoxigraph as ox
 
 from pllib.errors import UnavailableError
 
-from .vocabulary import PREFIXES, term
+from ..vocabulary import term
+from .snapshots import few_files
 
-FILE_LIMIT = 512
-"""Open files that RocksDB may keep; it needs at least 96."""
 KEEP_SNAPSHOTS = 2
 
 
@@ -43,7 +34,7 @@ class Store:
         try:
             for stray in folder.glob("bulk-*.sst"):
                 stray.unlink()
-            with _few_files():
+            with few_files():
                 self._store = ox.Store(str(folder))
         except OSError as exc:
             os.close(self._lock)
@@ -115,38 +106,6 @@ class Store:
         return result
 
 
-def current_snapshot(folder: Path) -> Path:
-    """Return the newest snapshot.
-
-    Raises:
-        UnavailableError: There is none yet.
-    """
-    link = folder / "current"
-    if not link.exists():
-        raise UnavailableError(
-            f"no store here yet ({link} does not exist)",
-            "Run a job with pllib and then `sprov ingest`, or start `sprov serve`",
-        )
-    return link.resolve()
-
-
-def open_snapshot(folder: Path) -> ox.Store:
-    """Open the newest snapshot read-only; it stays readable even when it is superseded."""
-    for _ in range(5):
-        path = current_snapshot(folder)
-        try:
-            with _few_files():
-                return ox.Store.read_only(str(path))
-        except OSError as exc:  # superseded and deleted between the two calls
-            failure = exc
-    raise UnavailableError(f"the snapshot {path} can't be opened: {failure}")
-
-
-def query_prefixes() -> dict[str, str]:
-    """Return the prefixes that every query may use undeclared."""
-    return PREFIXES
-
-
 def _lock(path: Path) -> int:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -160,17 +119,6 @@ def _lock(path: Path) -> int:
             "`sprov status` shows it; `sprov stop` ends it",
         ) from None
     return fd
-
-
-@contextlib.contextmanager
-def _few_files() -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = FILE_LIMIT if soft == resource.RLIM_INFINITY else min(soft, FILE_LIMIT)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def _last_snapshot(folder: Path) -> int:

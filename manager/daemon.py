@@ -1,0 +1,89 @@
+"""The manager as a process: store, writer, query processes and HTTP."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+from pathlib import Path
+
+import uvicorn
+
+from pllib import launch
+from pllib.errors import Error, UnavailableError
+from pllib.project import Project, update_endpoint
+
+from .api import make_app
+from .store.writable import Store
+from .workers import Workers
+from .writer import Writer
+
+
+class Manager:
+    def __init__(self, project: Project, endpoint_file: Path, bind: str, script: str) -> None:
+        """Open the store and bind.
+
+        Args:
+            script: Absolute path of the ``sprov`` command, which starts query processes.
+
+        Raises:
+            UnavailableError: The store is in use, or the address can't be bound.
+        """
+        self._endpoint_file = endpoint_file
+        self._bind = bind
+        self._socket = _bind(bind)
+        try:
+            store = Store(project.store)
+        except Error:
+            self._socket.close()
+            raise
+        self.writer = Writer(store, project.series, project.snapshots)
+        self.workers = Workers([script, "manager", "worker"], project.snapshots)
+        self._token = secrets.token_urlsafe(32)
+        app = make_app(self.writer, self.workers, self._token)
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, lifespan="off", timeout_keep_alive=75,
+            timeout_graceful_shutdown=5,
+        )  # fmt: skip
+        self._server = uvicorn.Server(config)
+
+    @property
+    def url(self) -> str:
+        host, port = self._socket.getsockname()[:2]
+        wanted = self._bind.rpartition(":")[0] or self._bind
+        return f"http://{socket.getfqdn() if host == '0.0.0.0' else wanted}:{port}"
+
+    def run(self, on_ready: threading.Event | None = None) -> None:
+        """Serve until `stop`, then commit what was taken in and make a last snapshot."""
+        self.writer.start()
+        update_endpoint(
+            self._endpoint_file,
+            manager=self.url,
+            token=self._token,
+            manager_pid=os.getpid(),
+            host=launch.host(),
+        )
+        if on_ready is not None:
+            on_ready.set()
+        self._server.run(sockets=[self._socket])
+        self.workers.close()
+        self.writer.close()
+        update_endpoint(self._endpoint_file, manager="", token="", manager_pid=0)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+
+
+def _bind(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":") if ":" in address else (address, "", "0")
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, int(port)))
+    except (OSError, ValueError) as exc:
+        bound.close()
+        raise UnavailableError(
+            f"{address} can't be bound: {exc}", "Choose another with --bind"
+        ) from exc
+    return bound

@@ -1,0 +1,60 @@
+"""Snapshots: what everyone but the writer reads."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyoxigraph as ox
+
+from pllib.errors import UnavailableError
+
+from ..vocabulary import PREFIXES
+
+FILE_LIMIT = 512
+"""Open files that RocksDB may keep; it needs at least 96."""
+
+
+def current_snapshot(folder: Path) -> Path:
+    """Return the newest snapshot.
+
+    Raises:
+        UnavailableError: There is none yet.
+    """
+    link = folder / "current"
+    if not link.exists():
+        raise UnavailableError(
+            f"no store here yet ({link} does not exist)",
+            "Run a job with pllib and then `sprov ingest`, or start `sprov serve`",
+        )
+    return link.resolve()
+
+
+def open_snapshot(folder: Path) -> ox.Store:
+    """Open the newest snapshot read-only; it stays readable even when it is superseded."""
+    for _ in range(5):
+        path = current_snapshot(folder)
+        try:
+            with few_files():
+                return ox.Store.read_only(str(path))
+        except OSError as exc:  # superseded and deleted between the two calls
+            failure = exc
+    raise UnavailableError(f"the snapshot {path} can't be opened: {failure}")
+
+
+def query_prefixes() -> dict[str, str]:
+    """Return the prefixes that every query may use undeclared."""
+    return PREFIXES
+
+
+@contextlib.contextmanager
+def few_files() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = FILE_LIMIT if soft == resource.RLIM_INFINITY else min(soft, FILE_LIMIT)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -1,0 +1,38 @@
+"""`sprov tracker serve`: the tracker alone, for a node of its own."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import click
+
+from pllib.project import find
+
+from .daemon import Tracker
+
+
+@click.group()
+def tracker() -> None:
+    """Take provenance from ranks, journal it and hand it on to the manager."""
+
+
+@tracker.command()
+@click.option("--name", default="local", show_default=True, help="Name of the endpoint file.")
+@click.option(
+    "--bind", default="127.0.0.1", show_default=True, help="Address to listen on, HOST[:PORT]."
+)
+@click.option("--ready-file", type=click.Path(path_type=Path), help="Written once ranks may come.")
+def serve(name: str, bind: str, ready_file: Path | None) -> None:
+    """Run the tracker in the foreground, until SIGTERM.
+
+    \b
+        sprov tracker serve --name 4242 --bind 0.0.0.0
+    """
+    project = find().create()
+    daemon = Tracker(project.endpoints / f"{name}.json", project.journal / name, bind)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: daemon.stop())
+    if ready_file is not None:
+        ready_file.write_text(f"{daemon.server.url}\n")
+    daemon.run()

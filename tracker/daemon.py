@@ -1,0 +1,217 @@
+"""The tracker as a process: the server thread in front, the linking thread behind it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pllib import launch
+from pllib.errors import Error, UnavailableError
+from pllib.project import Endpoint, read_endpoint, update_endpoint
+
+from .handover import Handover, ManagerRestartedError
+from .journal import Follower, Journal
+from .server import Server, new_keys
+from .workqueue import WorkQueues
+
+READ_AHEAD_RECORDS = 20_000
+DRAIN_S = 10.0
+"""How long the end waits for the manager to take what is journalled."""
+
+
+class Tracker:
+    def __init__(self, endpoint_file: Path, journal_folder: Path, bind: str) -> None:
+        """Open the journal and bind; then the endpoint file says so.
+
+        A restart takes keys and port from the endpoint file, so that ranks find it again.
+
+        Raises:
+            Error: The journal or the address can't be had.
+        """
+        self._endpoint_file = endpoint_file
+        self.journal = Journal(journal_folder)
+        try:
+            endpoint, address = _claim(endpoint_file, bind)
+            self.server = Server(self.journal, endpoint, address)
+        except Error:
+            self.journal.close()
+            raise
+        self._advertise(bind)
+        self.queues = WorkQueues()
+        self.handover = Handover(self._manager)
+        self._follower = Follower(self.journal)
+        self._watermarks: dict[str, int] = {}
+        self._stopping = threading.Event()
+        self._received_all = threading.Event()
+        self.trouble = ""
+
+    def run(self) -> None:
+        """Serve until `stop`, then drain."""
+        linking = threading.Thread(target=self._link, name="linker", daemon=True)
+        sealing = threading.Thread(target=self._seal, name="sealer", daemon=True)
+        linking.start()
+        sealing.start()
+        self.server.serve(self._stopping.is_set, self.status)
+        self._received_all.set()
+        self.journal.wake()
+        linking.join(DRAIN_S)
+        self.handover.stop()
+        linking.join(2.0)
+        self.server.close()
+        self.journal.close()
+
+    def stop(self) -> None:
+        """Ask for the end; from a signal handler too."""
+        self._stopping.set()
+
+    def _advertise(self, bind: str) -> None:
+        port = self.server.url.rpartition(":")[2]
+        host = bind.rpartition(":")[0] or bind
+        reachable = socket.getfqdn() if host in ("0.0.0.0", "*", "::") else host
+        update_endpoint(
+            self._endpoint_file,
+            tracker=f"tcp://{reachable}:{port}",
+            tracker_pid=os.getpid(),
+            host=launch.host(),
+            started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        )
+
+    def _manager(self) -> tuple[str, str]:
+        try:
+            endpoint = read_endpoint(self._endpoint_file)
+        except Error:
+            return "", ""
+        return endpoint.manager, endpoint.token
+
+    def _link(self) -> None:
+        try:
+            self._rewind()
+            while True:
+                busy = self._read_ahead() | self._hand_over()
+                drained = self._received_all.is_set() and not self.lag_records
+                if drained or (self.handover.is_stopped and self._received_all.is_set()):
+                    return
+                if not busy:
+                    self.journal.wait(self._follower.ordinal, 0.05)
+        except Exception as exc:  # noqa: BLE001  seen by `status`; the journal goes on
+            self.trouble = f"linker stopped: {type(exc).__name__}: {exc}"
+
+    @property
+    def lag_records(self) -> int:
+        """Records queued here, and frames not read yet as one each: 0 when all is handed over."""
+        return self.queues.n_records + self.journal.durable - self._follower.ordinal
+
+    def _read_ahead(self) -> bool:
+        busy = False
+        while self.queues.n_records < READ_AHEAD_RECORDS:
+            found = self._follower.next()
+            if found is None:
+                return busy
+            busy = True
+            self.queues.put(*found, self._watermarks)
+        return busy
+
+    def _hand_over(self) -> bool:
+        batch = self.queues.take(self.journal.identity, all_ages=self._received_all.is_set())
+        if batch is None:
+            return False
+        try:
+            self.handover.hand_over(batch)
+        except ManagerRestartedError:
+            self._rewind()
+        return True
+
+    def _rewind(self) -> None:
+        """Begin again behind what the manager's store has of each run."""
+        found = self.handover.watermarks(self.journal.identity)
+        if found is not None:
+            self._watermarks = found
+            self.queues.clear()
+            self._follower.rewind()
+
+    def _seal(self) -> None:
+        while not self._stopping.wait(1.0):
+            try:
+                self.journal.seal_next()
+            except OSError as exc:
+                self.trouble = f"sealing: {exc}"
+
+    def status(self) -> dict[str, Any]:
+        """Return counts for `sprov status`."""
+        now = time.time()
+        return {
+            "journal": self.journal.identity,
+            "frames": self.journal.durable,
+            "duplicates": self.server.duplicates,
+            "refused": self.server.refused + self.handover.n_refused,
+            "queued_records": self.queues.n_records,
+            "unread_frames": self.journal.durable - self._follower.ordinal,
+            "handed_over": self.handover.n_records,
+            "trouble": self.trouble or self.server.trouble or self.handover.trouble,
+            "ranks": [
+                {
+                    "run": peer.run,
+                    "rank": peer.rank,
+                    "host": peer.host,
+                    "pid": peer.pid,
+                    "silent_s": round(now - peer.seen, 1),
+                    "frames": peer.n_frames,
+                }
+                for peer in list(self.server.peers.values())
+            ],
+        }
+
+
+def _claim(path: Path, bind: str) -> tuple[Endpoint, str]:
+    """Return the endpoint to serve, with keys, and the address to bind.
+
+    Raises:
+        UnavailableError: A tracker that lives has this name.
+    """
+    old = read_endpoint(path) if path.exists() else Endpoint()
+    if old.tracker_pid and old.host == launch.host() and _is_running(old.tracker_pid):
+        raise UnavailableError(
+            f"a tracker runs already, as process {old.tracker_pid} ({path})",
+            "`sprov stop` ends it, or give this one another --name",
+        )
+    if not old.server_secret_key:
+        old = update_endpoint(path, **new_keys())
+    host, _, port = bind.rpartition(":") if ":" in bind else (bind, "", "")
+    return msgspec.structs.replace(old), f"{host}:{port or _free_port(host, old.tracker)}"
+
+
+def _is_running(pid: int) -> bool:
+    if pid == os.getpid():
+        return False
+    try:
+        found = launch.process(pid)
+    except ProcessLookupError:
+        return False
+    return launch.is_alive(pid, found.started) and b"sprov" in _command(pid)
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def _free_port(host: str, last: str) -> str:
+    """Return the port of last time if it is free, else ``*``."""
+    port = last.rpartition(":")[2]
+    if not port.isdigit():
+        return "*"
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except OSError:
+            return "*"
+    return port

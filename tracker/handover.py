@@ -1,0 +1,105 @@
+"""Hand batches to the manager over HTTP: in order, one at a time, until it has them.
+
+The manager answers 202 when a batch is in its queue, not when it is durable.  So a manager that
+restarted (another `instance`) may have lost what it had taken: then its watermarks are asked for,
+and the journal is read again from there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import httpx
+import msgspec
+
+from pllib.linked import Accepted, Batch, encode_batch
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 2.0
+REQUEST_TIMEOUT_S = 30.0
+
+
+class ManagerRestartedError(Exception):
+    """The manager is not the one that took the last batch: read the journal again."""
+
+
+class Handover:
+    """A client of one manager; for one thread, but for `stop`."""
+
+    def __init__(self, find_manager: Callable[[], tuple[str, str]]) -> None:
+        """Args:
+        find_manager: Returns URL and token of the manager, empty when there is none.
+        """
+        self._find = find_manager
+        self._client = httpx.Client(timeout=REQUEST_TIMEOUT_S)
+        self._instance: str | None = None
+        self._stopping = threading.Event()
+        self.trouble = ""
+        self.n_batches = self.n_records = self.n_refused = 0
+
+    def stop(self) -> None:
+        """Give up waiting for a manager that does not answer."""
+        self._stopping.set()
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._stopping.is_set()
+
+    def watermarks(self, journal: str) -> dict[str, int] | None:
+        """Ask how far the store has each run of a journal; None if stopped before an answer."""
+        answer = self._ask("GET", f"/v1/watermarks?journal={journal}", b"")
+        if answer is None:
+            return None
+        found = answer.json()
+        self._instance = found["instance"]
+        return dict(found["watermarks"])
+
+    def hand_over(self, batch: Batch) -> bool:
+        """Deliver one batch; False if stopped before it was taken.
+
+        Raises:
+            ManagerRestartedError: The manager restarted; the batch may or may not have been taken.
+        """
+        answer = self._ask("POST", "/v1/provenance", encode_batch(batch))
+        if answer is None:
+            return False
+        if answer.status_code != 202:
+            self.n_refused += batch.n_records
+            self.trouble = f"the manager refused a batch: {answer.text[:300]}"
+            return True
+        accepted = msgspec.json.decode(answer.content, type=Accepted)
+        if accepted.instance != self._instance:
+            raise ManagerRestartedError
+        self.n_batches += 1
+        self.n_records += batch.n_records
+        return True
+
+    def _ask(self, method: str, path: str, body: bytes) -> httpx.Response | None:
+        """Send until there is an answer that waiting would not change; None when stopped."""
+        wait_s = FIRST_WAIT_S
+        while True:
+            answer = self._send(method, path, body)
+            if answer is not None and answer.status_code not in (401, 500, 502, 503, 504):
+                self.trouble = ""
+                return answer
+            if self._stopping.wait(wait_s):
+                return None
+            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+
+    def _send(self, method: str, path: str, body: bytes) -> httpx.Response | None:
+        url, token = self._find()
+        if not url:
+            self.trouble = "no manager yet"
+            return None
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/msgpack"}
+        try:
+            answer = self._client.request(method, f"{url}{path}", content=body, headers=headers)
+        except httpx.HTTPError as exc:
+            self.trouble = f"{url} does not answer: {exc}"
+            return None
+        if answer.status_code >= 400:
+            self.trouble = f"{url}: {answer.status_code} {answer.text[:200]}"
+        return answer
+
+    def close(self) -> None:
+        self._client.close()

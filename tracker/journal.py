@@ -1,0 +1,233 @@
+"""The tracker's journal: the truth that every store is an index of.
+
+A folder of packed logs (`pllib.log`) that share one log id, the journal's identity, across
+restarts.  Frames are numbered through from 0 by their ordinal; a segment is named by the ordinal
+of its first frame.  A segment that is full is sealed: its frames are compressed, one by one, so
+that ordinals stay.
+
+Guarantee: what `sync` returned from is durable, and `read` never yields anything else.
+Assumption: one writer a folder, held by a lock file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from pllib import launch
+from pllib.errors import LogCorruptError, UnavailableError
+from pllib.log import (
+    HEADER_BYTES,
+    ZLIB,
+    FileHeader,
+    Frame,
+    LogReader,
+    LogWriter,
+    Owner,
+    new_header,
+    sync_folder,
+)
+
+SEGMENT_BYTES = 64 << 20
+
+FrameKey = tuple[bytes, int]
+
+
+def segments(folder: Path) -> list[tuple[int, Path]]:
+    """Return (ordinal of the first frame, path) of a journal's segments, in order."""
+    found = [path for path in folder.glob("*.log") if path.stem.isdigit()]
+    return sorted((int(path.stem), path) for path in found)
+
+
+def read_journal(folder: Path, start: int = 0) -> Iterator[tuple[int, Frame]]:
+    """Yield (ordinal, frame) of a journal that nobody writes, from ordinal `start` on."""
+    known = segments(folder)
+    for nth, (first, path) in enumerate(known):
+        after = known[nth + 1][0] if nth + 1 < len(known) else None
+        if after is not None and after <= start:
+            continue
+        with LogReader(path) as reader:
+            for located in reader.frames():
+                if first + located.ordinal >= start:
+                    yield first + located.ordinal, located.frame
+
+
+class Journal:
+    """The writing end; `append` and `sync` are for one thread, all else for any."""
+
+    def __init__(self, folder: Path, segment_bytes: int = SEGMENT_BYTES) -> None:
+        """Open or make a journal; what it holds is known afterwards.
+
+        Raises:
+            UnavailableError: Another tracker writes it, or the folder can't be written.
+            LogError: A segment is of another format version, or not a log.
+        """
+        self.folder = folder
+        self._segment_bytes = segment_bytes
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = _lock(folder / "lock")
+        except OSError as exc:
+            raise UnavailableError(f"the journal {folder} can't be written: {exc}") from exc
+        self._seen: dict[bytes, set[int]] = defaultdict(set)
+        self.corrupt: list[LogCorruptError] = []
+        self._header, self._next = self._recover()
+        self.durable = self._next
+        """Ordinals below this are durable."""
+        self._changed = threading.Condition()
+        self._writer = self._new_segment()
+
+    @property
+    def identity(self) -> str:
+        return self._header.log_id.hex()
+
+    def has(self, key: FrameKey) -> bool:
+        return key[1] in self._seen.get(key[0], ())
+
+    def append(self, frames: list[tuple[FrameKey, bytes]]) -> None:
+        """Append packed frames, then `sync`.
+
+        Raises:
+            OSError: Disk full or failed; none of these frames is kept.
+        """
+        self._writer.append([data for _, data in frames])
+        self._writer.sync()
+        for (log_id, number), _ in frames:
+            self._seen[log_id].add(number)
+        self._next += len(frames)
+        with self._changed:
+            self.durable = self._next
+            self._changed.notify_all()
+        if self._writer.size >= self._segment_bytes:
+            self._writer.close()
+            self._writer = self._new_segment()
+
+    def wait(self, beyond: int, timeout_s: float) -> bool:
+        """Wait until there is a durable frame at ordinal `beyond`."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.durable > beyond, timeout_s)
+
+    def wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def seal_next(self) -> bool:
+        """Compress one full segment that is not yet; False if there is none."""
+        for _, path in segments(self.folder)[:-1]:
+            sealed = path.with_suffix(".sealed")
+            if not sealed.exists():
+                _compress(path)
+                sealed.touch()
+                return True
+        return False
+
+    def close(self) -> None:
+        self._writer.close()
+        if self._writer.n_frames == 0:
+            self._writer.path.unlink()
+        os.close(self._lock)
+
+    def _recover(self) -> tuple[FileHeader, int]:
+        mine = launch.process()
+        header = new_header(Owner(launch.host(), mine.boot_id, mine.pid, mine.started))
+        next_ordinal = 0
+        for first, path in segments(self.folder):
+            with LogReader(path) as reader:
+                header = replace(header, log_id=reader.header.log_id)
+                n_frames = 0
+                for key in reader.frame_keys():
+                    n_frames += 1
+                    if key is not None:
+                        self._seen[key[0]].add(key[1])
+                self.corrupt.extend(reader.corrupt)
+            if n_frames == 0:
+                path.unlink()
+            next_ordinal = first + n_frames
+        return header, next_ordinal
+
+    def _new_segment(self) -> LogWriter:
+        return LogWriter(self.folder / f"{self._next:012d}.log", self._header)
+
+
+class Follower:
+    """Reads a journal that is being written, frame by frame, only what is durable."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self.ordinal = 0
+        self._reader: LogReader | None = None
+        self._offset = self._at = 0
+
+    def rewind(self) -> None:
+        self.close()
+        self.ordinal = 0
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.__exit__()
+            self._reader = None
+
+    def next(self) -> tuple[int, Frame] | None:
+        """Return the next durable frame, or None if there is none yet."""
+        while self.ordinal < self._journal.durable:
+            fresh = self._reader is None
+            reader = self._reader or self._open()
+            located = next(reader.frames(offset=self._offset, ordinal=self._at), None)
+            if located is None:
+                self.close()
+                if fresh:
+                    self.ordinal = self._next_segment()
+                continue
+            self._offset, self._at = located.end, located.ordinal + 1
+            if located.ordinal >= self.ordinal:
+                self.ordinal = self._at
+                return located.ordinal, located.frame
+        return None
+
+    def _open(self) -> LogReader:
+        """Open the segment that holds the next ordinal, at its first frame."""
+        holding = [item for item in segments(self._journal.folder) if item[0] <= self.ordinal]
+        self._at, path = holding[-1]
+        self._offset = HEADER_BYTES
+        self._reader = LogReader(path)
+        return self._reader
+
+    def _next_segment(self) -> int:
+        """Return where to go on when the rest of a segment can't be read."""
+        later = [first for first, _ in segments(self._journal.folder) if first > self.ordinal]
+        return later[0] if later else self._journal.durable
+
+
+def _compress(path: Path) -> None:
+    """Rewrite a full segment with compressed frames, in one rename."""
+    partial = path.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    with LogReader(path) as reader:
+        frames = [located.frame for located in reader.frames()]
+        if reader.corrupt:
+            return
+        writer = LogWriter(partial, reader.header)
+    for frame in frames:
+        writer.append([frame.pack(ZLIB)])
+    writer.sync()
+    writer.close()
+    partial.rename(path)
+    sync_folder(path.parent)
+
+
+def _lock(path: Path) -> int:
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise UnavailableError(
+            f"another tracker writes the journal {path.parent}",
+            "`sprov status` shows it; give this one another --name",
+        ) from None
+    return fd

@@ -1,0 +1,65 @@
+"""One queue per run: frames wait here until there are enough of them to be worth a batch."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from pllib.linked import Batch
+from pllib.log import Frame
+
+from .linker import context_of, link
+
+BATCH_RECORDS = 1000
+BATCH_AGE_S = 0.25
+"""A frame waits at most so long for others of its run."""
+
+
+@dataclass
+class _Queue:
+    frames: list[tuple[int, Frame]] = field(default_factory=list)
+    n_records: int = 0
+    since: float = 0.0
+
+
+class WorkQueues:
+    """Not thread-safe: one thread puts and takes."""
+
+    def __init__(self) -> None:
+        self._queues: dict[str, _Queue] = {}
+        self.unreadable = 0
+        """Frames without a context: no session speaks in them."""
+
+    def put(self, ordinal: int, frame: Frame, watermarks: dict[str, int]) -> None:
+        """Queue a frame by its run, unless the run's watermark says that it is stored."""
+        context = context_of(frame)
+        if context is None:
+            self.unreadable += 1
+            return
+        if ordinal <= watermarks.get(context.run, -1):
+            return
+        queue = self._queues.setdefault(context.run, _Queue())
+        if not queue.frames:
+            queue.since = time.monotonic()
+        queue.frames.append((ordinal, frame))
+        queue.n_records += frame.n_records
+
+    def take(self, journal: str, *, all_ages: bool = False) -> Batch | None:
+        """Return the batch of the run that has waited longest, if one is due."""
+        now = time.monotonic()
+        due = [
+            (queue.since, run)
+            for run, queue in self._queues.items()
+            if all_ages or queue.n_records >= BATCH_RECORDS or now - queue.since >= BATCH_AGE_S
+        ]
+        if not due:
+            return None
+        run = min(due)[1]
+        return link(self._queues.pop(run).frames, journal, run)
+
+    def clear(self) -> None:
+        self._queues.clear()
+
+    @property
+    def n_records(self) -> int:
+        return sum(queue.n_records for queue in self._queues.values())
