@@ -111,6 +111,21 @@ class Writer:
             self._submitted += 1
             return self._durable.get((batch.journal, batch.queue))
 
+    def submit_waiting(self, batch: linked.Batch) -> None:
+        """Take a batch in, waiting for room.
+
+        Raises:
+            UnavailableError: The writer has stopped on an error.
+        """
+        while True:
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: self._incoming.qsize() < QUEUE_BATCHES or bool(self.failure), 0.2
+                )
+            if self.failure or self._incoming.qsize() < QUEUE_BATCHES:
+                self.submit(batch)
+                return
+
     @property
     def n_waiting(self) -> int:
         return self._submitted - self._committed

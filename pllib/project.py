@@ -92,6 +92,9 @@ class Endpoint(msgspec.Struct):
     host: str = ""
     tracker_pid: int = 0
     manager_pid: int = 0
+    serve_pid: int = 0
+    tracker_port: int = 0
+    """Of the last tracker, so that the next one can be found by ranks that know it."""
     started: str = ""
 
 

@@ -17,14 +17,16 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import zmq
 
 from . import wire
-from .log import FORMAT_VERSION, LogWriter
+from .errors import UnavailableError
+from .log import FORMAT_VERSION, LogWriter, frame_key
 from .project import Endpoint
 from .spool import Chunk, Spool, Writer
 
@@ -278,3 +280,53 @@ class Sender:
 
 def hello(log_id: bytes, run: str, rank: int, host: str) -> wire.Hello:
     return wire.Hello(FORMAT_VERSION, log_id, run, rank, host, os.getpid(), 0)
+
+
+def ask_status(endpoint: Endpoint, timeout_s: float = 3.0) -> dict[str, Any]:
+    """Ask a tracker for its counts.
+
+    Raises:
+        UnavailableError: It does not answer.
+    """
+    connection = Connection(endpoint, hello(bytes(16), "", 0, ""))
+    try:
+        connection.send([wire.STATUS])
+        while connection.socket.poll(int(timeout_s * 1000)):
+            name, body = connection.socket.recv_multipart()
+            if name == wire.STATUS:
+                return dict(msgspec.json.decode(body))
+    finally:
+        connection.close()
+    raise UnavailableError(f"the tracker at {endpoint.tracker} does not answer")
+
+
+def deliver(endpoint: Endpoint, frames: Iterable[bytes], timeout_s: float = 10.0) -> Iterator[int]:
+    """Send packed frames to a tracker; yield how many it has acknowledged, as it goes on.
+
+    Raises:
+        UnavailableError: It refuses, or is silent for `timeout_s`.
+    """
+    connection = Connection(endpoint, hello(bytes(16), "", 0, ""))
+    source = iter(frames)
+    waiting: set[wire.FrameKey] = set()
+    n_done, more = 0, True
+    try:
+        while more or waiting:
+            while more and len(waiting) < WINDOW_FRAMES:
+                frame = next(source, None)
+                more = frame is not None
+                if frame is not None and connection.send([wire.FRAME, frame]):
+                    waiting.add(frame_key(frame))
+            if not waiting:
+                break
+            if not connection.socket.poll(int(timeout_s * 1000)):
+                raise UnavailableError(f"the tracker at {endpoint.tracker} does not answer")
+            name, keys, *rest = connection.socket.recv_multipart()
+            if name == wire.REFUSED:
+                raise UnavailableError(f"the tracker refused: {rest[0].decode(errors='replace')}")
+            acknowledged = {(bytes(log), number) for log, number in wire.unpack_keys(keys)}
+            n_done += len(waiting & acknowledged)
+            waiting -= acknowledged
+            yield n_done
+    finally:
+        connection.close()

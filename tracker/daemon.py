@@ -65,6 +65,7 @@ class Tracker:
         linking.join(2.0)
         self.server.close()
         self.journal.close()
+        update_endpoint(self._endpoint_file, tracker="", tracker_pid=0)
 
     def stop(self) -> None:
         """Ask for the end; from a signal handler too."""
@@ -78,6 +79,7 @@ class Tracker:
             self._endpoint_file,
             tracker=f"tcp://{reachable}:{port}",
             tracker_pid=os.getpid(),
+            tracker_port=int(port),
             host=launch.host(),
             started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         )
@@ -183,7 +185,7 @@ def _claim(path: Path, bind: str) -> tuple[Endpoint, str]:
     if not old.server_secret_key:
         old = update_endpoint(path, **new_keys())
     host, _, port = bind.rpartition(":") if ":" in bind else (bind, "", "")
-    return msgspec.structs.replace(old), f"{host}:{port or _free_port(host, old.tracker)}"
+    return msgspec.structs.replace(old), f"{host}:{port or _free_port(host, old.tracker_port)}"
 
 
 def _is_running(pid: int) -> bool:
@@ -203,15 +205,14 @@ def _command(pid: int) -> bytes:
         return b""
 
 
-def _free_port(host: str, last: str) -> str:
+def _free_port(host: str, last: int) -> str:
     """Return the port of last time if it is free, else ``*``."""
-    port = last.rpartition(":")[2]
-    if not port.isdigit():
+    if not last:
         return "*"
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, int(port)))
+            probe.bind((host, last))
         except OSError:
             return "*"
-    return port
+    return str(last)

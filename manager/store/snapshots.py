@@ -44,6 +44,12 @@ def open_snapshot(folder: Path) -> ox.Store:
     raise UnavailableError(f"the snapshot {path} can't be opened: {failure}")
 
 
+def missing(store: ox.Store, ntriples: str) -> list[str]:
+    """Return those of these triples that a store does not hold, in Oxigraph's canonical forms."""
+    parsed = ox.parse(input=ntriples, format=ox.RdfFormat.N_TRIPLES)
+    return [str(quad) for quad in parsed if quad not in store]
+
+
 def query_prefixes() -> dict[str, str]:
     """Return the prefixes that every query may use undeclared."""
     return PREFIXES

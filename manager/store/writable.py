@@ -65,12 +65,6 @@ class Store:
             for row in self._select(f"SELECT ?f {{ ?r {term('sprov:seriesFile')} ?f }}")
         }
 
-    def missing(self, ntriples: bytes, most: int = 10) -> list[str]:
-        """Return up to `most` of these triples that the store does not hold."""
-        parsed = ox.parse(input=ntriples, format=ox.RdfFormat.N_TRIPLES)
-        absent = (str(quad) for quad in parsed if quad not in self._store)
-        return [line for line, _ in zip(absent, range(most), strict=False)]
-
     def snapshot(self, folder: Path) -> Path:
         """Make a snapshot by hard links and point ``current`` at it.
 

@@ -1,0 +1,60 @@
+"""Rows for people and for programs: tables that fit, CSV, JSON."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from pllib.identity import ID_BASE
+
+Row = dict[str, Any]
+
+
+def print_rows(rows: Sequence[Row], columns: Sequence[str], form: str, title: str = "") -> None:
+    """Print rows as ``table``, ``csv`` or ``json``."""
+    if form == "json":
+        json.dump([{name: row.get(name) for name in columns} for row in rows], sys.stdout, indent=1)
+        sys.stdout.write("\n")
+    elif form == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_text(row.get(name)) for name in columns] for row in rows)
+    else:
+        print_table(rows, columns, title)
+
+
+def print_table(rows: Sequence[Row], columns: Sequence[str], title: str = "") -> None:
+    """Print a table as wide as the terminal, or as wide as it needs when piped."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        numeric = all(isinstance(row.get(name), int | float | None) for row in rows)
+        table.add_column(name, justify="right" if numeric and rows else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(short(_text(row.get(name))) for name in columns))
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console = Console(width=200, highlight=False, markup=False)
+    console.print(table)
+
+
+def short(text: str) -> str:
+    """Shorten an identity's IRI to kind and eight characters of its digest."""
+    if not text.startswith(ID_BASE):
+        return text
+    kind, _, digest = text.removeprefix(ID_BASE).partition("/")
+    return f"{kind}/{digest[:8]}"
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(value)

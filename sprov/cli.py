@@ -1,0 +1,117 @@
+"""The `sprov` command.  Commands are named here and loaded when they are called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import NamedTuple
+
+import click
+
+from pllib.errors import Error
+
+
+class Entry(NamedTuple):
+    where: str
+    """``module:object``"""
+    help: str
+    extra: str = "server"
+    hidden: bool = False
+
+
+COMMANDS = {
+    "init": Entry("sprov.init:init", "Make .sprov/, where provenance of a project is kept.", ""),
+    "serve": Entry("sprov.serve:serve", "Run tracker and manager in the foreground."),
+    "stop": Entry("sprov.serve:stop", "Drain and end the daemons.", ""),
+    "status": Entry("sprov.status:status", "Daemons, ranks, queues, lag, lost records.", ""),
+    "runs": Entry("query.cli:runs", "List runs."),
+    "show": Entry("query.cli:show", "Show one run: settings, data, results, failures."),
+    "metrics": Entry("query.cli:metrics", "Print a run's series."),
+    "lineage": Entry("query.cli:lineage", "What a file came from, or led to."),
+    "query": Entry("query.cli:query", "Answer a SPARQL query."),
+    "ingest": Entry("sprov.ingest:ingest", "Take in logs that no tracker took."),
+    "rebuild": Entry("sprov.rebuild:rebuild", "Make store and series again from the journals."),
+    "verify": Entry("sprov.verify:verify", "Prove that logs and store agree."),
+    "log": Entry("sprov.logs:log", "Look inside provenance logs.", ""),
+    "demo": Entry("sprov.demo.command:demo", "The main job on this machine.", "server,mpi,demo"),
+    "tracker": Entry("tracker.cli:tracker", "The tracker alone."),
+    "manager": Entry("manager.cli:manager", "The manager alone."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called, not when it is listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name, entry in COMMANDS.items() if not entry.hidden]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry.where.partition(":")
+        try:
+            found = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as exc:
+            raise _missing_extra(cmd_name, entry, exc) from exc
+        assert isinstance(found, click.Command)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name].help) for name in self.list_commands(ctx)])
+
+
+def _missing_extra(command: str, entry: Entry, exc: ModuleNotFoundError) -> click.ClickException:
+    return click.ClickException(
+        f"`sprov {command}` needs {exc.name}, which is not installed. "
+        f"Run: pip install 'sprov[{entry.extra or 'server'}]'"
+    )
+
+
+def _version() -> str:
+    try:
+        return version("sprov")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(_version(), prog_name="sprov")
+@click.option("--debug", is_flag=True, help="Show tracebacks of errors.")
+def cli(debug: bool) -> None:
+    """Record what batch jobs do, and ask about it."""
+
+
+def main() -> None:
+    """Run the command; an error is one line and an exit status by kind."""
+    debug = "--debug" in sys.argv[1:2]
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as exc:
+        sys.exit(exc.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except (Error, OSError, ModuleNotFoundError) as exc:
+        if debug:
+            raise
+        click.echo(f"sprov: {_one_line(exc)}", err=True)
+        sys.exit(getattr(exc, "exit_code", 1))
+
+
+def _one_line(exc: BaseException) -> str:
+    if isinstance(exc, ModuleNotFoundError):
+        return f"{exc.name} is not installed. Run: pip install 'sprov[server]'"
+    return " ".join(str(exc).split())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Journals into the store, in this process: what tracker and manager do together, alone."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from manager.store.writable import Store
+from manager.writer import Writer
+from pllib.errors import UnavailableError
+from pllib.log import LogReader
+from pllib.project import Project
+from tracker.journal import read_journal, segments
+from tracker.workqueue import WorkQueues
+
+VISIBLE_TIMEOUT_S = 3600.0
+
+
+@contextlib.contextmanager
+def open_writer(store_folder: Path, series: Path, snapshots: Path) -> Iterator[Writer]:
+    """Open a store for writing; on the way out all is committed and in a snapshot.
+
+    Raises:
+        UnavailableError: Another process writes it, or a commit failed.
+    """
+    writer = Writer(Store(store_folder), series, snapshots)
+    writer.start()
+    try:
+        yield writer
+        if not writer.flush(VISIBLE_TIMEOUT_S):
+            raise UnavailableError(
+                f"the store stopped: {writer.failure or 'no snapshot'}",
+                "The journals have everything; `sprov rebuild` makes the store again",
+            )
+    finally:
+        writer.close()
+
+
+def journals(project: Project) -> list[tuple[str, Path]]:
+    """Return (identity, folder) of the project's journals that hold anything."""
+    found = []
+    for folder in sorted(path for path in project.journal.glob("*") if path.is_dir()):
+        known = segments(folder)
+        if known:
+            with LogReader(known[0][1]) as reader:
+                found.append((reader.header.log_id.hex(), folder))
+    return found
+
+
+def index(
+    project: Project, writer: Writer, on_records: Callable[[int], None] = lambda n: None
+) -> int:
+    """Store what the journals have and the store has not; return how many records that was.
+
+    Args:
+        on_records: Called with the number of records of each batch, for progress.
+    """
+    n_records = 0
+    for identity, folder in journals(project):
+        marks = writer.store.watermarks(identity)
+        queues = WorkQueues()
+        for ordinal, frame in read_journal(folder):
+            queues.put(ordinal, frame, marks)
+            n_records += _submit_due(queues, identity, writer, on_records, all_ages=False)
+        n_records += _submit_due(queues, identity, writer, on_records, all_ages=True)
+    return n_records
+
+
+def _submit_due(
+    queues: WorkQueues,
+    identity: str,
+    writer: Writer,
+    on_records: Callable[[int], None],
+    *,
+    all_ages: bool,
+) -> int:
+    n_records = 0
+    while (batch := queues.take(identity, all_ages=all_ages)) is not None:
+        writer.submit_waiting(batch)
+        n_records += batch.n_records
+        on_records(batch.n_records)
+    return n_records

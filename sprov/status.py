@@ -1,0 +1,69 @@
+"""`sprov status`."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import click
+
+from pllib.errors import Error
+from pllib.project import Project, choose_endpoint, find, read_endpoint
+from pllib.sender import ask_status
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+def status(form: str) -> None:
+    """Show daemons, ranks, queues, lag and counts of lost and refused records."""
+    project = find()
+    found = collect(project)
+    if form == "json":
+        click.echo(json.dumps(found, indent=1))
+        return
+    click.echo(f"project    {project.root}")
+    for name in ("tracker", "manager"):
+        _print_daemon(name, found[name])
+    waiting = found["waiting_logs"]
+    if waiting:
+        click.echo(f"waiting    {waiting} log(s) that no tracker took: run `sprov ingest`")
+
+
+def collect(project: Project) -> dict[str, Any]:
+    """Ask the daemons; what does not answer is ``{"running": False}``."""
+    found: dict[str, Any] = {"tracker": {"running": False}, "manager": {"running": False}}
+    path = choose_endpoint(project, os.environ)
+    if path is not None and path.exists():
+        endpoint = read_endpoint(path)
+        for name, ask in (("tracker", ask_status), ("manager", _ask_manager)):
+            if getattr(endpoint, name):
+                try:
+                    found[name] = {"running": True, **ask(endpoint)}
+                except Error as exc:
+                    found[name] = {"running": False, "trouble": str(exc)}
+    found["waiting_logs"] = len(list(project.spool.glob("*.log"))) if project.spool.is_dir() else 0
+    return found
+
+
+def _ask_manager(endpoint: Any) -> dict[str, Any]:
+    from query.engine import ask_json
+
+    return dict(ask_json(endpoint, "/v1/status"))
+
+
+def _print_daemon(name: str, found: dict[str, Any]) -> None:
+    if not found["running"]:
+        click.echo(f"{name:<11}not running {found.get('trouble', '')}".rstrip())
+        return
+    plain = {k: v for k, v in found.items() if k not in ("running", "ranks", "trouble")}
+    click.echo(f"{name:<11}running")
+    for key, value in plain.items():
+        click.echo(f"  {key.replace('_', ' '):<16}{value}")
+    for rank in found.get("ranks", []):
+        click.echo(
+            f"  rank {rank['rank']} on {rank['host']} (pid {rank['pid']}): "
+            f"{rank['frames']} frames, silent for {rank['silent_s']} s"
+        )
+    if found.get("trouble"):
+        click.echo(f"  trouble: {found['trouble']}")
