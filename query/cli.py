@@ -127,7 +127,7 @@ _SECTIONS = {
     "where": ["host", "ranks", "user"],
     "settings": ["plan", "name", "value"],
     "files": ["how", "role", "path", "size"],
-    "results": ["stage", "name", "last", "n_values"],
+    "results": ["in", "name", "values", "first", "last"],
     "failures": ["rank_no", "plan", "error"],
     "lost": ["reason"],
 }

@@ -21,6 +21,7 @@ import msgspec
 
 from pllib.errors import Error, QueryError, UnavailableError
 from pllib.project import Endpoint, Project, choose_endpoint, read_endpoint
+from pllib.sender import ask_status
 
 MEDIA = {
     "json": "application/sparql-results+json",
@@ -31,6 +32,7 @@ MEDIA = {
     "ntriples": "application/n-triples",
 }
 CONNECT_TIMEOUT_S = 5.0
+FLUSH_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,20 @@ class Engine:
         return list(json.loads(body)["results"]["bindings"])
 
     def flush(self) -> None:
-        """Have the manager show all that it has taken in."""
-        if self.endpoint is not None:
-            _request(self.endpoint, "POST", "/v1/flush", b"", {}, 65.0)
+        """Have the daemons show all that the tracker has journalled.
+
+        Raises:
+            UnavailableError: They are still behind after a minute.
+        """
+        if self.endpoint is None:
+            return
+        deadline = time.monotonic() + FLUSH_TIMEOUT_S
+        if self.endpoint.tracker:
+            while _lag(ask_status(self.endpoint)):
+                if time.monotonic() > deadline:
+                    raise UnavailableError("the daemons are behind", "See `sprov status`")
+                time.sleep(0.05)
+        _request(self.endpoint, "POST", "/v1/flush", b"", {}, FLUSH_TIMEOUT_S)
 
     def _ask_manager(self, query: str, formats: list[str]) -> tuple[str, bytes]:
         assert self.endpoint is not None
@@ -82,6 +95,10 @@ class Engine:
         if status != 200:
             raise _refusal(status, body)
         return media, body
+
+
+def _lag(status: dict[str, Any]) -> int:
+    return int(status["unread_frames"]) + int(status["queued_records"])
 
 
 def find_engine(

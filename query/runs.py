@@ -86,13 +86,13 @@ SELECT DISTINCT ?how ?role ?path ?size ?file WHERE {{
 """
 
 _RESULTS = """
-SELECT ?stage ?index ?name (SAMPLE(?value) AS ?last) (COUNT(DISTINCT ?value) AS ?n_values)
-WHERE {{
+SELECT ?plan ?name ?index ?value WHERE {{
   {members}
-  ?a provml:isPartOf+ ?rank ; prov:startedAtTime ?at ; provml:isPartOf ?c .
-  ?c a sprov:Collective ; rdfs:label ?stage . OPTIONAL {{ ?c sprov:index ?index }}
+  ?a provml:isPartOf* ?rank ; prov:startedAtTime ?at ;
+     prov:qualifiedAssociation/prov:hadPlan/rdfs:label ?plan .
+  OPTIONAL {{ ?a sprov:index ?index }}
   ?v prov:wasGeneratedBy ?a ; prov:value ?value ; provml:ofAttribute/rdfs:label ?name
-}} GROUP BY ?c ?stage ?index ?name ORDER BY MIN(?at) ?name
+}} ORDER BY ?at
 """
 
 _FAILURES = """
@@ -129,4 +129,17 @@ def describe_run(engine: Engine, run: dict[str, Any]) -> dict[str, Any]:
         name: engine.select(query.format(run=run["run"], members=members))
         for name, query in sections.items()
     }
-    return {**run, **asked}
+    return {**run, **asked, "results": _results(asked["results"])}
+
+
+def _results(rows: list[dict[str, str]]) -> list[dict[str, Any]]:
+    """Return one row for each plan and name: how many values, the first and the last."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        known = found.setdefault(
+            (row["plan"], row["name"]),
+            {"in": row["plan"], "name": row["name"], "values": 0, "first": row["value"]},
+        )
+        known["values"] += 1
+        known["last"] = row["value"]
+    return list(found.values())

@@ -47,6 +47,7 @@ class Tracker:
         self.handover = Handover(self._manager)
         self._follower = Follower(self.journal)
         self._watermarks: dict[str, int] = {}
+        self._in_flight = 0
         self._stopping = threading.Event()
         self._received_all = threading.Event()
         self.trouble = ""
@@ -123,10 +124,13 @@ class Tracker:
         batch = self.queues.take(self.journal.identity, all_ages=self._received_all.is_set())
         if batch is None:
             return False
+        self._in_flight = batch.n_records
         try:
             self.handover.hand_over(batch)
         except ManagerRestartedError:
             self._rewind()
+        finally:
+            self._in_flight = 0
         return True
 
     def _rewind(self) -> None:
@@ -152,7 +156,7 @@ class Tracker:
             "frames": self.journal.durable,
             "duplicates": self.server.duplicates,
             "refused": self.server.refused + self.handover.n_refused,
-            "queued_records": self.queues.n_records,
+            "queued_records": self.queues.n_records + self._in_flight,
             "unread_frames": self.journal.durable - self._follower.ordinal,
             "handed_over": self.handover.n_records,
             "trouble": self.trouble or self.server.trouble or self.handover.trouble,

@@ -16,7 +16,6 @@ from typing import Any
 import msgspec
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
-from zmq.utils import z85
 
 from pllib import wire
 from pllib.errors import LogCorruptError, UnavailableError
@@ -49,7 +48,7 @@ class _OneClient:
     """ZAP: the clients of one endpoint share one key pair; whoever can read its file has it."""
 
     def __init__(self, public_key: str) -> None:
-        self._key = z85.decode(public_key)
+        self._key = public_key.encode()
 
     def callback(self, domain: str, key: bytes) -> bool:
         return key == self._key

@@ -1,0 +1,1 @@
+"""The main job: programs that are captured, and the command that runs them."""
