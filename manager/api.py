@@ -50,7 +50,13 @@ def make_app(writer: Writer, workers: Workers, token: str) -> FastAPI:
 
     @app.post("/v1/provenance", status_code=202)
     async def provenance(request: Request) -> Response:
-        """Take one batch of linked provenance (msgpack) in."""
+        """Take one batch of linked provenance (msgpack) in.
+
+        412 if it is for another instance of the manager (``If-Match``): that one may have taken
+        batches before it that this one does not have.
+        """
+        if request.headers.get("if-match", "").strip('"') != instance:
+            return _problem(412, "this is another manager", "Ask /v1/watermarks and go back")
         try:
             batch = decode_batch(await request.body())
         except msgspec.MsgspecError as exc:
@@ -63,7 +69,7 @@ def make_app(writer: Writer, workers: Workers, token: str) -> FastAPI:
     @app.get("/v1/watermarks")
     def watermarks(journal: str = Query(pattern="^[0-9a-f]{32}$")) -> dict[str, Any]:
         """Tell how far the store has each run of a journal."""
-        return {"instance": instance, "watermarks": writer.store.watermarks(journal)}
+        return {"instance": instance, "watermarks": writer.watermarks(journal)}
 
     @app.post("/v1/flush")
     def flush() -> dict[str, bool]:

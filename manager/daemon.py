@@ -81,6 +81,7 @@ def _bind(address: str) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, int(port)))
+        bound.listen(128)  # from here on callers wait instead of being refused
     except (OSError, ValueError) as exc:
         bound.close()
         raise UnavailableError(

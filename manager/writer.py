@@ -80,6 +80,7 @@ class Writer:
         self._changed = threading.Condition()
         self._submitted = self._committed = self._visible = 0
         self._durable: dict[tuple[str, str], int] = {}
+        self._read_journals: set[str] = set()
         self._stopping = False
         series.delete_unnamed(series_folder, store.series_files())
         self._threads = [
@@ -110,6 +111,15 @@ class Writer:
                 raise UnavailableError("the store is behind", "Try again in a moment") from None
             self._submitted += 1
             return self._durable.get((batch.journal, batch.queue))
+
+    def watermarks(self, journal: str) -> dict[str, int]:
+        """Return run → highest frame ordinal of that journal queue that is durable."""
+        with self._changed:
+            if journal not in self._read_journals:
+                self._read_journals.add(journal)
+                for run, last in self.store.watermarks(journal).items():
+                    self._durable[journal, run] = max(last, self._durable.get((journal, run), -1))
+            return {run: last for (name, run), last in self._durable.items() if name == journal}
 
     def submit_waiting(self, batch: linked.Batch) -> None:
         """Take a batch in, waiting for room.

@@ -222,9 +222,7 @@ class Batch(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """The manager's answer (JSON, status 202): taken, in order, but not durable yet.
-
-    A tracker that sees another `instance` than before asks for the watermarks and goes back."""
+    """The manager's answer (JSON, status 202): taken, in order, but not durable yet."""
 
     instance: str
     committed: int | None

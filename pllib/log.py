@@ -19,6 +19,7 @@ Assumption: a file that may be mapped by its owner is never truncated.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import time
@@ -329,13 +330,13 @@ class LogWriter:
 
     def __init__(self, path: Path, header: FileHeader) -> None:
         self.path = path
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._fd = os.open(path, flags, 0o600)
+        if path.exists():
+            raise FileExistsError(f"{path} exists")
         self.n_frames = 0
         self.size = HEADER_BYTES
-        _write_all(self._fd, pack_file_header(replace(header, stride=0)))
-        os.fsync(self._fd)
-        sync_folder(path.parent)
+        with new_file(path) as self._fd:
+            _write_all(self._fd, pack_file_header(replace(header, stride=0)))
+            os.fsync(self._fd)
 
     def append(self, frames: list[bytes]) -> None:
         """Append packed frames.  On failure the file is cut back to the last whole frame.
@@ -363,6 +364,25 @@ class LogWriter:
 def new_header(owner: Owner, stride: int = 0) -> FileHeader:
     """Return the header of a new log: a log id of 128 random bits."""
     return FileHeader(os.urandom(16), stride, time.time_ns(), owner)
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[int]:
+    """Make a file that has its name only once the block is through: a kill leaves no half of one.
+
+    Yields:
+        A descriptor, open for reading and writing; the caller's when the block ends well.
+    """
+    partial = path.with_name(f"{path.name}.new")
+    fd = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        yield fd
+        partial.rename(path)
+        sync_folder(path.parent)
+    except BaseException:
+        os.close(fd)
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def sync_folder(folder: Path) -> None:

@@ -38,6 +38,7 @@ from .log import (
     Frame,
     LogReader,
     Owner,
+    new_file,
     new_header,
     open_header,
     pack_file_header,
@@ -86,15 +87,10 @@ class Spool:
         self._next_number = 0
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with new_file(path) as self._fd:
+                os.write(self._fd, pack_file_header(self.header))
+                self._extend(FIRST_EXTENT_CHUNKS)
         except OSError as exc:
-            raise _unusable(path, exc) from exc
-        try:
-            os.write(self._fd, pack_file_header(self.header))
-            self._extend(FIRST_EXTENT_CHUNKS)
-        except OSError as exc:
-            os.close(self._fd)
-            path.unlink(missing_ok=True)
             raise _unusable(path, exc) from exc
 
     @property

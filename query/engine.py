@@ -76,7 +76,7 @@ class Engine:
             return
         deadline = time.monotonic() + FLUSH_TIMEOUT_S
         if self.endpoint.tracker:
-            while _lag(ask_status(self.endpoint)):
+            while not ask_status(self.endpoint)["settled"]:
                 if time.monotonic() > deadline:
                     raise UnavailableError("the daemons are behind", "See `sprov status`")
                 time.sleep(0.05)
@@ -95,10 +95,6 @@ class Engine:
         if status != 200:
             raise _refusal(status, body)
         return media, body
-
-
-def _lag(status: dict[str, Any]) -> int:
-    return int(status["unread_frames"]) + int(status["queued_records"])
 
 
 def find_engine(

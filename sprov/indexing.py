@@ -58,7 +58,7 @@ def index(
     """
     n_records = 0
     for identity, folder in journals(project):
-        marks = writer.store.watermarks(identity)
+        marks = writer.watermarks(identity)
         queues = WorkQueues()
         for ordinal, frame in read_journal(folder):
             queues.put(ordinal, frame, marks)

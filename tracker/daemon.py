@@ -21,6 +21,7 @@ from .server import Server, new_keys
 from .workqueue import WorkQueues
 
 READ_AHEAD_RECORDS = 20_000
+IDLE_S = 0.05
 DRAIN_S = 10.0
 """How long the end waits for the manager to take what is journalled."""
 
@@ -47,7 +48,8 @@ class Tracker:
         self.handover = Handover(self._manager)
         self._follower = Follower(self.journal)
         self._watermarks: dict[str, int] = {}
-        self._in_flight = 0
+        self._settled = -1
+        """Ordinals below this are durable in the store; -1 while that is not known."""
         self._stopping = threading.Event()
         self._received_all = threading.Event()
         self.trouble = ""
@@ -100,8 +102,10 @@ class Tracker:
                 drained = self._received_all.is_set() and not self.lag_records
                 if drained or (self.handover.is_stopped and self._received_all.is_set()):
                     return
-                if not busy:
-                    self.journal.wait(self._follower.ordinal, 0.05)
+                if not busy and not self.journal.wait(self._follower.ordinal, IDLE_S):
+                    self._confirm()
+                done = not self.queues.n_records and not self.handover.n_unconfirmed
+                self._settled = self._follower.ordinal if done else -1
         except Exception as exc:  # noqa: BLE001  seen by `status`; the journal goes on
             self.trouble = f"linker stopped: {type(exc).__name__}: {exc}"
 
@@ -124,14 +128,19 @@ class Tracker:
         batch = self.queues.take(self.journal.identity, all_ages=self._received_all.is_set())
         if batch is None:
             return False
-        self._in_flight = batch.n_records
         try:
             self.handover.hand_over(batch)
         except ManagerRestartedError:
             self._rewind()
-        finally:
-            self._in_flight = 0
         return True
+
+    def _confirm(self) -> None:
+        """A manager that was killed after it took a batch is only noticed by asking."""
+        if self.handover.n_unconfirmed:
+            try:
+                self.handover.confirm(self.journal.identity)
+            except ManagerRestartedError:
+                self._rewind()
 
     def _rewind(self) -> None:
         """Begin again behind what the manager's store has of each run."""
@@ -156,8 +165,9 @@ class Tracker:
             "frames": self.journal.durable,
             "duplicates": self.server.duplicates,
             "refused": self.server.refused + self.handover.n_refused,
-            "queued_records": self.queues.n_records + self._in_flight,
+            "queued_records": self.queues.n_records,
             "unread_frames": self.journal.durable - self._follower.ordinal,
+            "settled": self._settled >= self.journal.durable,
             "handed_over": self.handover.n_records,
             "trouble": self.trouble or self.server.trouble or self.handover.trouble,
             "ranks": [

@@ -1,19 +1,20 @@
 """Hand batches to the manager over HTTP: in order, one at a time, until it has them.
 
 The manager answers 202 when a batch is in its queue, not when it is durable.  So a manager that
-restarted (another `instance`) may have lost what it had taken: then its watermarks are asked for,
-and the journal is read again from there.
+restarted (another `instance`) may have lost what it had taken.  It must not take the next batch
+either, whose watermark would cover the gap: each batch names the instance that it is for
+(``If-Match``), and on 412 the watermarks are asked for and the journal is read again from there.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import httpx
-import msgspec
 
-from pllib.linked import Accepted, Batch, encode_batch
+from pllib.linked import Batch, encode_batch
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 2.0
 REQUEST_TIMEOUT_S = 30.0
@@ -33,6 +34,7 @@ class Handover:
         self._find = find_manager
         self._client = httpx.Client(timeout=REQUEST_TIMEOUT_S)
         self._instance: str | None = None
+        self._unconfirmed: dict[str, int] = {}
         self._stopping = threading.Event()
         self.trouble = ""
         self.n_batches = self.n_records = self.n_refused = 0
@@ -46,30 +48,57 @@ class Handover:
         return self._stopping.is_set()
 
     def watermarks(self, journal: str) -> dict[str, int] | None:
-        """Ask how far the store has each run of a journal; None if stopped before an answer."""
-        answer = self._ask("GET", f"/v1/watermarks?journal={journal}", b"")
-        if answer is None:
+        """Ask how far the store has each run of a journal; None if stopped before an answer.
+
+        From here on batches are for the manager that answered.
+        """
+        found = self._ask_watermarks(journal)
+        if found is None:
             return None
-        found = answer.json()
         self._instance = found["instance"]
+        self._unconfirmed.clear()
         return dict(found["watermarks"])
+
+    def confirm(self, journal: str) -> None:
+        """Ask whether what the manager took is durable by now.
+
+        Raises:
+            ManagerRestartedError: Another manager answered.
+        """
+        found = self._ask_watermarks(journal)
+        if found is None:
+            return
+        if found["instance"] != self._instance:
+            raise ManagerRestartedError
+        for run, last in found["watermarks"].items():
+            if last >= self._unconfirmed.get(run, last + 1):
+                del self._unconfirmed[run]
+
+    @property
+    def n_unconfirmed(self) -> int:
+        """Runs of which the manager has taken more than is known to be durable."""
+        return len(self._unconfirmed)
+
+    def _ask_watermarks(self, journal: str) -> dict[str, Any] | None:
+        answer = self._ask("GET", f"/v1/watermarks?journal={journal}", b"")
+        return None if answer is None else dict(answer.json())
 
     def hand_over(self, batch: Batch) -> bool:
         """Deliver one batch; False if stopped before it was taken.
 
         Raises:
-            ManagerRestartedError: The manager restarted; the batch may or may not have been taken.
+            ManagerRestartedError: The manager restarted; it has not taken the batch.
         """
         answer = self._ask("POST", "/v1/provenance", encode_batch(batch))
         if answer is None:
             return False
+        if answer.status_code == 412:
+            raise ManagerRestartedError
         if answer.status_code != 202:
             self.n_refused += batch.n_records
             self.trouble = f"the manager refused a batch: {answer.text[:300]}"
             return True
-        accepted = msgspec.json.decode(answer.content, type=Accepted)
-        if accepted.instance != self._instance:
-            raise ManagerRestartedError
+        self._unconfirmed[batch.queue] = batch.last
         self.n_batches += 1
         self.n_records += batch.n_records
         return True
@@ -91,7 +120,11 @@ class Handover:
         if not url:
             self.trouble = "no manager yet"
             return None
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/msgpack"}
+        headers = {
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/msgpack",
+            "If-Match": f'"{self._instance or ""}"',
+        }
         try:
             answer = self._client.request(method, f"{url}{path}", content=body, headers=headers)
         except httpx.HTTPError as exc:

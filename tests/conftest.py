@@ -1,0 +1,41 @@
+"""Fixtures: a project without daemons, and one with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness import MPIRUN, Site
+
+FOREIGN = ("SPROV_", "SLURM_", "PMI", "OMPI_", "MPI_", "TORCHELASTIC_", "HYDI_")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the launcher or settings that the tests themselves run under."""
+    for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A project without daemons."""
+    made = Site(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def served(site: Site) -> Site:
+    """A project with tracker and manager running."""
+    site.serve()
+    return site
+
+
+@pytest.fixture(scope="session", autouse=True)
+def installed() -> None:
+    """In CI a missing tool is a failure, not a reason to skip."""
+    if os.environ.get("CI"):
+        assert MPIRUN.exists(), "the mpi extra is not installed"

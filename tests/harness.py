@@ -1,0 +1,135 @@
+"""Real daemons and real programs: what every test that starts something uses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pllib.project import Endpoint, Project, read_endpoint
+
+PROGRAMS = Path(__file__).parent / "programs"
+SCRIPT = str(Path(sys.executable).with_name("sprov"))
+MPIRUN = Path(sys.executable).with_name("mpirun")
+TIMEOUT_S = 60.0
+TRANSFORMATIONS = "?a a provml:DataTransformationExecution"
+
+
+def wait_until(condition: Callable[[], Any], timeout_s: float = TIMEOUT_S) -> Any:
+    """Poll until `condition` returns something true, and return that."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        if found := condition():
+            return found
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+class Site:
+    """A project folder, the programs that run in it and the daemons beside them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.project = Project(folder / ".sprov").create()
+        self.server: subprocess.Popen[bytes] | None = None
+        self.started: list[subprocess.Popen[str]] = []
+
+    def environment(self, **extra: str) -> dict[str, str]:
+        return {**os.environ, "SPROV_DIR": str(self.project.root), **extra}
+
+    def serve(self) -> None:
+        ready = self.folder / "ready"
+        ready.unlink(missing_ok=True)
+        self.server = subprocess.Popen(
+            [SCRIPT, "serve", "--ready-file", str(ready)], cwd=self.folder, env=self.environment()
+        )
+        wait_until(lambda: ready.exists() or self._died())
+
+    def _died(self) -> None:
+        assert self.server is None or self.server.poll() is None, "sprov serve ended"
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return read_endpoint(self.project.endpoints / "local.json")
+
+    def kill(self, daemon: str) -> None:
+        """SIGKILL the tracker or the manager, and wait until another is in its place."""
+        pid = getattr(self.endpoint, f"{daemon}_pid")
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: getattr(self.endpoint, f"{daemon}_pid") != pid)
+
+    def stop(self) -> None:
+        if self.server is not None:
+            self.server.terminate()
+            assert self.server.wait(TIMEOUT_S) == 0
+            self.server = None
+
+    def start(self, program: str, *arguments: str, ranks: int = 0, **extra: str) -> Any:
+        """Start a program of tests/programs, under mpirun if it has ranks."""
+        command = [sys.executable, str(PROGRAMS / program), *arguments]
+        if ranks:
+            command = [str(MPIRUN), "-n", str(ranks), *command]
+        process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.environment(**extra),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self.started.append(process)
+        return process
+
+    def run(self, program: str, *arguments: str, ranks: int = 0, **extra: str) -> str:
+        """Run a program to its end; return its stderr."""
+        process = self.start(program, *arguments, ranks=ranks, **extra)
+        _, errors = process.communicate(timeout=TIMEOUT_S)
+        assert process.returncode == 0, errors
+        return errors
+
+    def sprov(self, *arguments: str, status: int = 0, **extra: str) -> str:
+        """Run the command; return what it printed: stdout, or stderr if it was to fail."""
+        done = subprocess.run(
+            [SCRIPT, *arguments],
+            cwd=self.folder,
+            env=self.environment(**extra),
+            text=True,
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout if status == 0 else done.stderr
+
+    def select(self, query: str, *options: str) -> list[dict[str, str]]:
+        """Return the rows of a SELECT query, once all that is journalled can be seen."""
+        answer = json.loads(self.sprov("query", query, "--format", "json", "--live", *options))
+        return [
+            {name: cell["value"] for name, cell in row.items()}
+            for row in answer["results"]["bindings"]
+        ]
+
+    def count(self, pattern: str) -> int:
+        return int(self.select(f"SELECT (COUNT(*) AS ?n) {{ {pattern} }}")[0]["n"])
+
+    def verify(self) -> dict[str, Any]:
+        """Return what `sprov verify` found; it must agree."""
+        return dict(json.loads(self.sprov("verify", "--format", "json")))
+
+    def close(self) -> None:
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+        if self.server is not None and self.server.poll() is None:
+            self.server.terminate()
+            try:
+                self.server.wait(TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self.server.kill()
