@@ -345,10 +345,11 @@ class Transformation(Execution):
         if outer is None or outer._session is not session:
             outer = self._parent
         self._outer = outer
-        innermost.set(self)
         self.seq = seq = next(session.sequence)
-        session.open_transformations[seq] = self
         self.started_ns = time_ns()
+        # Only now: the sender and signal handlers may look at it from here on.
+        session.open_transformations[seq] = self
+        innermost.set(self)
         self._clock = perf_counter_ns()
         return self
 

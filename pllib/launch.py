@@ -165,7 +165,7 @@ def _launch(environ: Mapping[str, str], size: int) -> str:
     within = f"step:{step}/" if step else ""
     for name in ("TORCHELASTIC_RUN_ID", "PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid", "PMI_JOBID"):
         identity = environ.get(name, "")
-        if identity and identity.lower() != "none" and (name != "PMI_JOBID" or not step):
+        if identity and identity.lower() != "none" and (name != "PMI_JOBID" or size > 1):
             return f"{within}{name}:{identity}"
     if size == 1:
         return f"{within}process:{process()}"

@@ -213,7 +213,7 @@ class Sender:
         try:
             self._outbox.append([self._spool.frame(chunk) for chunk in self.unacked.values()])
         except OSError as exc:
-            self.trouble = f"{self._outbox.path}: {exc.strerror}"
+            self.trouble = f"{self._outbox.path}: {exc.strerror or exc}"
             return
         self._release(list(self.unacked))
 

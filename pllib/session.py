@@ -209,7 +209,7 @@ class Session(Execution):
                 sys.stderr.write(f"sprov: rank {self.rank}: {message}\n")
 
     def _tick(self, now: float) -> None:
-        """On the sender's thread: a start record for each transformation that has gone on long."""
+        """On the sender's thread: a start record for each transformation that is open for long."""
         if now - self._tick_at < self._settings.flush_age_s:
             return
         self._tick_at = now
@@ -320,6 +320,7 @@ def open_session(
     chosen = from_process(project.config, given)
     if chosen.mode == "off":
         return None
+    project.create()
     for other in [s for s in _sessions if not s._closed and not s._entered]:
         other.close()
     context = _context(project, study, experiment, run, name, workflow, tags, facts)
@@ -339,10 +340,9 @@ def open_session(
 
 def _project() -> Project:
     try:
-        project = find()
+        return find()
     except NotAProjectError:
-        project = Project(Path.cwd() / ".sprov")
-    return project.create()
+        return Project(Path.cwd() / ".sprov")
 
 
 def _context(

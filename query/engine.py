@@ -56,7 +56,12 @@ class Engine:
         """
         if self.endpoint is not None:
             return self._ask_manager(query, formats)
-        return _in_child(lambda: _answer_snapshot(self.project, query, formats), self.timeout_s)
+        from manager.store import answer, snapshots
+
+        def ask() -> tuple[str, bytes]:
+            return answer.answer(snapshots.open_snapshot(self.project.snapshots), query, formats)
+
+        return _in_child(ask, self.timeout_s)
 
     def select(self, query: str) -> list[dict[str, str]]:
         """Return the rows of a SELECT query: variable to text of its value."""
@@ -173,13 +178,6 @@ class _Reply(msgspec.Struct, array_like=True):
     hint: str
     media: str
     body: bytes
-
-
-def _answer_snapshot(project: Project, query: str, formats: list[str]) -> tuple[str, bytes]:
-    from manager.store.answer import answer
-    from manager.store.snapshots import open_snapshot
-
-    return answer(open_snapshot(project.snapshots), query, formats)
 
 
 def _in_child(call: Any, timeout_s: float) -> tuple[str, bytes]:

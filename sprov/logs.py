@@ -10,6 +10,7 @@ import click
 from pllib.errors import LogError, SettingsError
 from pllib.log import LogReader, LogWriter
 from pllib.project import find
+from pllib.records import Context, Signature
 
 _LOG = click.argument("path", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 
@@ -44,7 +45,11 @@ def _summary(path: Path) -> str:
     with LogReader(path) as reader:
         frames = [located.frame for located in reader.frames()]
         owner = reader.header.owner
-    n_records = sum(frame.n_records for frame in frames)
+    n_records = sum(
+        not isinstance(record, Context | Signature)
+        for frame in frames
+        for record in frame.records()
+    )
     bad = f", {len(reader.corrupt)} corrupt" if reader.corrupt else ""
     torn = ", torn at the end" if reader.torn else ""
     size = path.stat().st_size

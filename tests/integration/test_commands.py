@@ -1,0 +1,158 @@
+"""Commands say in one line what was wrong and what to do, with a status by kind."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from harness import SCRIPT, Site
+
+from sprov.cli import COMMANDS
+
+
+def one_line(errors: str) -> str:
+    """Return the one line that an error is."""
+    lines = [line for line in errors.splitlines() if line]
+    assert len(lines) == 1, errors
+    assert "Traceback" not in errors
+    return lines[0]
+
+
+@pytest.mark.parametrize("name", [n for n in COMMANDS if not COMMANDS[n].hidden])
+def test_every_command_has_help_with_an_example_or_subcommands(site: Site, name: str):
+    text = site.sprov(name, "--help")
+    assert f"sprov {name}" in text.partition("Options")[0] or "Commands:" in text
+
+
+def test_a_wrong_query_says_where(site: Site):
+    site.sprov("ingest")
+    assert "query is wrong" in one_line(site.sprov("query", "SELECT BAD", status=5))
+    assert "SERVICE" in one_line(site.sprov("query", "ASK { SERVICE <a:b> {} }", status=5))
+
+
+def test_a_query_that_kills_its_process_is_one_line(site: Site):
+    site.sprov("ingest")
+    query = "ASK { " + "FILTER(" + "!" * 1900 + "true) }"
+    done = subprocess.run(
+        [SCRIPT, "query", query], env=site.environment(), capture_output=True, text=True
+    )
+    assert done.returncode in (0, 5)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_query_that_takes_too_long_is_stopped(served: Site):
+    served.run("steps.py", "500")
+    served.count("?s ?p ?o")
+    slow = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }"
+    assert "stopped after 0.5 s" in one_line(
+        served.sprov("query", slow, "--timeout", "0.5", status=5)
+    )
+    assert "LearningExperimentExecution" in served.sprov(
+        "query", "SELECT ?t { ?r a ?t }", "--format", "csv"
+    )
+    served.stop()
+    assert "stopped after 0.5 s" in one_line(
+        served.sprov("query", slow, "--timeout", "0.5", status=5)
+    )
+
+
+def test_no_store_says_how_to_get_one(site: Site):
+    assert "sprov ingest" in one_line(site.sprov("runs", status=4))
+
+
+def test_no_project_says_how_to_make_one(site: Site, tmp_path_factory):
+    done = subprocess.run(
+        [SCRIPT, "runs"],
+        cwd=tmp_path_factory.mktemp("empty"),
+        env={k: v for k, v in os.environ.items() if k != "SPROV_DIR"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "sprov init" in one_line(done.stderr)
+
+
+def test_a_port_in_use_is_named(site: Site):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for daemon in ("tracker", "manager"):
+            errors = site.sprov(daemon, "serve", "--bind", f"127.0.0.1:{port}", status=4)
+            assert str(port) in one_line(errors)
+            assert "--bind" in errors
+
+
+def test_a_second_serve_says_who_has_it(served: Site):
+    assert "sprov stop" in one_line(served.sprov("serve", status=4))
+
+
+def test_writing_commands_leave_a_served_store_alone(served: Site):
+    assert "sprov stop" in one_line(served.sprov("rebuild", status=4))
+
+
+def test_stop_ends_the_daemons_and_says_when_there_are_none(served: Site):
+    pids = [served.endpoint.tracker_pid, served.endpoint.manager_pid]
+    assert json.loads(served.sprov("status", "--format", "json"))["tracker"]["running"]
+    served.sprov("stop")
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    assert served.server.wait(30) == 0
+    served.server = None
+    assert "no daemon" in one_line(served.sprov("stop", status=4))
+    assert not json.loads(served.sprov("status", "--format", "json"))["tracker"]["running"]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda data: b"#!/bin/sh\n" + data, "not a provenance log"),
+        (lambda data: data[:8] + b"\x63\x00" + data[10:], "format version 99"),
+        (lambda data: data[:20] + b"\xff\xff" + data[22:], "checksum"),
+    ],
+)
+def test_a_file_that_is_no_log_of_ours_is_named_and_kept(site: Site, change, says):
+    site.run("training.py")
+    (log,) = site.project.spool.glob("*.log")
+    broken = change(log.read_bytes())
+    log.write_bytes(broken)
+    assert says in one_line(site.sprov("ingest", str(log), status=3))
+    assert says in one_line(site.sprov("log", "show", str(log), status=3))
+    assert log.read_bytes() == broken
+
+
+def test_a_log_that_is_not_there_or_not_readable_is_named(site: Site):
+    assert "none.log" in one_line(site.sprov("ingest", "none.log", status=3))
+
+
+def test_a_run_that_is_not_there_lists_those_that_are(site: Site):
+    site.run("training.py")
+    site.sprov("ingest")
+    assert "no run is 4242" in one_line(site.sprov("show", "4242", status=5))
+
+
+def test_show_and_json_have_stable_keys(site: Site):
+    site.run("training.py", "--fail") if False else None
+    process = site.start("training.py", "--fail", SLURM_JOB_ID="4242")
+    assert process.wait(60) == 1
+    site.sprov("ingest")
+    (run,) = json.loads(site.sprov("runs", "--format", "json"))
+    assert list(run) == [
+        "run", "name", "study", "experiment", "job", "ranks", "started", "ended", "state",
+    ]  # fmt: skip
+    assert (run["study"], run["job"], run["state"]) == ("digits", "4242", "failed")
+    shown = json.loads(site.sprov("show", "4242", "--format", "json"))
+    assert {"plan": "fit", "name": "lr", "value": "0.001"} in shown["settings"]
+    assert [row["error"] for row in shown["failures"]] == ["ZeroDivisionError: by zero"] * 2
+
+
+def test_a_missing_extra_is_named():
+    program = "import sys; sys.modules['rich'] = None; sys.modules['pyoxigraph'] = None\n"
+    program += "sys.argv = ['sprov', 'ingest']\nfrom sprov.cli import main\nmain()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "pip install 'sprov[server]'" in one_line(done.stderr)

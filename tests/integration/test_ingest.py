@@ -1,0 +1,113 @@
+"""Logs that no tracker took: in any order, any number of times, whole or broken."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from pathlib import Path
+
+import pytest
+from harness import TRANSFORMATIONS, Site
+
+from pllib.log import FRAME_BYTES, HEADER_BYTES
+
+GRAPH = "CONSTRUCT { ?s ?p ?o } { ?s ?p ?o FILTER(?p NOT IN (sprov:watermark, sprov:journal)) }"
+
+
+@pytest.fixture
+def logs(site: Site) -> list[Path]:
+    """Three programs' offline logs."""
+    for _ in range(3):
+        site.run("training.py")
+    return sorted(site.project.spool.glob("*.log"))
+
+
+def graph(site: Site) -> list[str]:
+    """Return the store's triples but those that say how far it is, sorted."""
+    lines = site.sprov("query", GRAPH, "--format", "ntriples").splitlines()
+    return sorted(line for line in lines if "/id/queue/" not in line and "seriesFile" not in line)
+
+
+def test_logs_in_any_order_and_twice_give_one_graph(site: Site, logs, tmp_path_factory):
+    graphs = []
+    for order in itertools.permutations(logs):
+        other = Site(tmp_path_factory.mktemp("other"))
+        for path in (*order, order[0]):
+            other.sprov("ingest", str(path))
+        graphs.append(graph(other))
+        assert all(path.exists() for path in logs)
+    assert len(graphs) == 6
+    assert all(found == graphs[0] for found in graphs)
+    assert sum("LearningExperimentExecution" in line for line in graphs[0]) == 3
+
+
+def test_through_a_tracker_they_give_the_same_graph(site: Site, logs, tmp_path_factory):
+    site.sprov("ingest", *map(str, logs))
+    other = Site(tmp_path_factory.mktemp("served"))
+    other.serve()
+    try:
+        assert "handed to the running tracker" in other.sprov("ingest", *map(str, logs))
+        other.count("?s ?p ?o")
+        assert graph(other) == graph(site)
+        other.verify()
+    finally:
+        other.close()
+
+
+def test_rebuild_makes_the_same_graph_from_the_journal(site: Site, logs):
+    site.sprov("ingest")
+    before, points = graph(site), site.sprov("metrics", "@last", "--csv")
+    shutil.rmtree(site.project.store)
+    shutil.rmtree(site.project.series)
+    site.sprov("rebuild")
+    assert graph(site) == before
+    assert site.sprov("metrics", "@last", "--csv") == points
+    site.verify()
+
+
+def test_a_corrupt_log_gives_what_is_intact_and_stays(site: Site):
+    site.run("steps.py", "5000", SPROV_FLUSH_BYTES="4096")
+    (log,) = site.project.spool.glob("*.log")
+    data = bytearray(log.read_bytes())
+    data[HEADER_BYTES + FRAME_BYTES + 100] ^= 1
+    log.write_bytes(data)
+    errors = site.sprov("ingest", status=3)
+    assert "bad frame at byte 4096" in errors
+    assert "sprov log salvage" in errors
+    assert log.exists()
+    assert 4800 < site.count(TRANSFORMATIONS) < 5000
+    problems = site.sprov("verify", "--format", "json", status=1)
+    assert problems == ""
+
+
+def test_salvage_keeps_every_intact_frame(site: Site):
+    site.run("steps.py", "5000", SPROV_FLUSH_BYTES="4096")
+    (log,) = site.project.spool.glob("*.log")
+    data = bytearray(log.read_bytes())
+    data[HEADER_BYTES + 10] ^= 255
+    log.write_bytes(data)
+    whole = site.folder / "whole.log"
+    assert "1 lost" in site.sprov("log", "salvage", str(log), "-o", str(whole))
+    site.sprov("ingest", str(whole))
+    assert 4800 < site.count(TRANSFORMATIONS) < 5000
+
+
+def test_verify_notices_a_journal_that_lost_a_frame_and_a_store_that_lost_records(site: Site):
+    site.run("steps.py", "5000", SPROV_FLUSH_BYTES="4096")
+    site.sprov("ingest")
+    assert site.verify()["captured"] == 5003
+    (journal,) = site.project.journal.glob("ingest/*.log")
+    whole = journal.read_bytes()
+    broken = bytearray(whole)
+    broken[HEADER_BYTES + FRAME_BYTES + 50] ^= 1
+    journal.write_bytes(broken)
+    site.sprov("verify", status=1)
+    journal.write_bytes(whole)
+    site.verify()
+    shutil.rmtree(site.project.store)
+    shutil.rmtree(site.project.snapshots)
+    site.run("steps.py", "1")
+    shutil.move(site.project.journal / "ingest", site.folder / "aside")
+    site.sprov("ingest")
+    shutil.move(site.folder / "aside", site.project.journal / "earlier")
+    site.sprov("verify", status=1)

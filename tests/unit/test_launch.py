@@ -1,0 +1,76 @@
+"""Rank, size and run come from the launcher's variables, in the order in which launchers nest."""
+
+from __future__ import annotations
+
+import pytest
+
+from pllib import launch
+from pllib.errors import SettingsError
+
+TORCHRUN = {"RANK": "5", "WORLD_SIZE": "8", "TORCHELASTIC_RUN_ID": "rdzv-1"}
+PMI = {"PMI_RANK": "3", "PMI_SIZE": "4", "PMI_JOBID": "7.0"}
+OPEN_MPI = {
+    "OMPI_COMM_WORLD_RANK": "2", "OMPI_COMM_WORLD_SIZE": "6", "PMIX_NAMESPACE": "prterun-1@1",
+}  # fmt: skip
+SLURM_JOB = {"SLURM_JOB_ID": "4242", "SLURM_CLUSTER_NAME": "c", "SLURM_PROCID": "0"}
+SLURM_STEP = {
+    **SLURM_JOB, "SLURM_STEP_ID": "0", "SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("environ", "rank", "size"),
+    [
+        ({}, 0, 1),
+        (SLURM_JOB, 0, 1),
+        (SLURM_STEP, 1, 2),
+        (OPEN_MPI, 2, 6),
+        (PMI, 3, 4),
+        (TORCHRUN, 5, 8),
+        ({**SLURM_STEP, **OPEN_MPI, **PMI, **TORCHRUN}, 5, 8),
+        ({**SLURM_STEP, **OPEN_MPI, **PMI}, 3, 4),
+        ({**SLURM_STEP, **PMI}, 3, 4),
+        ({"RANK": "5", "WORLD_SIZE": "8"}, 0, 1),
+        ({"PMI_RANK": "x", "PMI_SIZE": "4"}, 0, 1),
+    ],
+)
+def test_the_innermost_launcher_tells_rank_and_size(environ, rank, size):
+    found = launch.find(environ)
+    assert (found.rank, found.size) == (rank, size)
+
+
+@pytest.mark.parametrize("environ", [SLURM_STEP, PMI, OPEN_MPI, TORCHRUN])
+def test_ranks_of_one_launch_agree_and_two_launches_do_not(environ):
+    other_rank = {**environ, **{key: "0" for key in environ if key.endswith(("RANK", "PROCID"))}}
+    other_launch = {
+        **environ,
+        "SLURM_STEP_ID": "9",
+        **{key: "other" for key in ("PMI_JOBID", "PMIX_NAMESPACE", "TORCHELASTIC_RUN_ID")
+           if key in environ},
+    }  # fmt: skip
+    first, same, another = (launch.find(env) for env in (environ, other_rank, other_launch))
+    assert (first.scope, first.launch) == (same.scope, same.launch)
+    assert first.launch != another.launch
+
+
+def test_a_name_that_the_user_gave_comes_first():
+    assert launch.find({**SLURM_STEP, "SPROV_RUN": "mine"}).launch == "named:mine"
+
+
+def test_a_launcher_id_of_none_is_no_id():
+    environ = {"RANK": "0", "WORLD_SIZE": "1", "TORCHELASTIC_RUN_ID": "none"}
+    assert "process:" in launch.find(environ).launch
+
+
+def test_ranks_with_nothing_in_common_are_told_what_to_set():
+    with pytest.raises(SettingsError, match="SPROV_RUN"):
+        launch.find({"PMI_RANK": "0", "PMI_SIZE": "4", "MPI_LOCALNRANKS": "2"})
+
+
+def test_an_array_task_is_named_as_squeue_names_it():
+    environ = {**SLURM_JOB, "SLURM_ARRAY_JOB_ID": "4240", "SLURM_ARRAY_TASK_ID": "7"}
+    assert launch.find(environ).scope == "c/4240_7"
+
+
+def test_a_requeued_job_is_another_attempt():
+    assert launch.find({**SLURM_STEP, "SLURM_RESTART_COUNT": "2"}).restart == 2
