@@ -137,7 +137,6 @@ def _status(writer: Writer) -> dict[str, Any]:
         "snapshots": counts.snapshots,
         "snapshot_at": counts.snapshot_at,
         "waiting_batches": writer.n_waiting,
-        "store_triples": len(writer.store),
         "trouble": writer.failure,
     }
 

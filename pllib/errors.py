@@ -13,7 +13,10 @@ Error                        exit 1
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Error(Exception):
@@ -67,7 +70,7 @@ class LogCorruptError(LogError):
         offset: Where the frame begins, bytes from the start of the file.
     """
 
-    def __init__(self, path: Path, offset: int, reason: str) -> None:
+    def __init__(self, path: Path | str, offset: int, reason: str) -> None:
         super().__init__(
             f"{path}: bad frame at byte {offset}: {reason}",
             "`sprov log salvage` keeps every frame that is intact",

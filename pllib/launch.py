@@ -11,11 +11,10 @@ MPI_LOCALNRANKS; it sets no id of its own); Open MPI 5 (OMPI_COMM_WORLD_*, PMIX_
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+
+import msgspec
 
 from .errors import SettingsError
 
@@ -33,8 +32,7 @@ JOB_FACTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(msgspec.Struct, frozen=True):
     """A process that no other is: boot, pid and start time.
 
     Source: proc(5); the pid alone comes back within hours on a busy node.
@@ -49,8 +47,7 @@ class Process:
         return f"{self.boot_id}:{self.pid}:{self.started}"
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(msgspec.Struct, frozen=True):
     scope: str
     """Cluster and job or array task; else the site."""
     launch: str
@@ -58,12 +55,17 @@ class Launch:
     restart: int
     rank: int
     size: int
-    facts: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, str] = {}
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def boot_id() -> str:
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return _read("/proc/sys/kernel/random/boot_id").decode().strip()
     except OSError:
         return "unknown"
 
@@ -90,7 +92,7 @@ def is_alive(pid: int, started: float) -> bool:
 def _stat(pid: int) -> list[str]:
     """Return the fields of ``/proc/PID/stat`` from the state on; the name may hold anything."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        text = _read(f"/proc/{pid}/stat").decode(errors="replace")
     except OSError:
         raise ProcessLookupError(pid) from None
     return text[text.rindex(")") + 2 :].split()
@@ -190,7 +192,7 @@ def _launcher_process() -> Process | None:
     while pid > 1:
         try:
             pid = int(_stat(pid)[1])
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            command = _read(f"/proc/{pid}/cmdline")
         except (OSError, ProcessLookupError):
             return None
         if any(name in command for name in (b"hydra_pmi_proxy", b"torchrun", b"torch.distributed")):
@@ -199,11 +201,13 @@ def _launcher_process() -> Process | None:
 
 
 def host() -> str:
-    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+    return os.environ.get("SLURMD_NODENAME") or os.uname().nodename
 
 
 def console_script() -> str:
     """Return the absolute path of the ``sprov`` command of this installation."""
+    from pathlib import Path
+
     mine = Path(sys.argv[0])
     if mine.name == "sprov" and mine.exists():
         return str(mine.absolute())

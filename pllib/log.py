@@ -25,14 +25,15 @@ import struct
 import time
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
 from .errors import LogCorruptError, LogVersionError, NotALogError
 from .records import AnyRecord, decode
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FORMAT_VERSION = 1
 FILE_MAGIC = b"SPROVLOG"
@@ -60,8 +61,7 @@ class Owner(msgspec.Struct, array_like=True, frozen=True):
     """Process start time, seconds since boot, as the kernel counts it."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileHeader:
+class FileHeader(msgspec.Struct, frozen=True):
     """The first 4 KiB of a log; `stride` is 0 in a packed log."""
 
     log_id: bytes
@@ -70,8 +70,7 @@ class FileHeader:
     owner: Owner
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True):
     """One frame: `payload` is raw records, whatever codec it was stored with."""
 
     log_id: bytes
@@ -157,7 +156,7 @@ def read_file_header(path: Path, file: IO[bytes]) -> FileHeader:
     return FileHeader(log_id, stride, created_ns, msgspec.msgpack.decode(owner, type=Owner))
 
 
-def unpack_frame(data: bytes | memoryview, path: Path = Path("frame"), offset: int = 0) -> Frame:
+def unpack_frame(data: bytes | memoryview, path: Path | str = "frame", offset: int = 0) -> Frame:
     """Check one sealed frame and return it with its payload raw.
 
     Raises:
@@ -192,8 +191,7 @@ def frame_key(data: bytes | memoryview) -> tuple[bytes, int]:
     return fields[8], fields[7]
 
 
-@dataclass(frozen=True, slots=True)
-class Located:
+class Located(msgspec.Struct, frozen=True):
     """A frame and where it was found: `offset` in bytes, `ordinal` counts frames from 0."""
 
     offset: int
@@ -335,7 +333,7 @@ class LogWriter:
         self.n_frames = 0
         self.size = HEADER_BYTES
         with new_file(path) as self._fd:
-            _write_all(self._fd, pack_file_header(replace(header, stride=0)))
+            _write_all(self._fd, pack_file_header(msgspec.structs.replace(header, stride=0)))
             os.fsync(self._fd)
 
     def append(self, frames: list[bytes]) -> None:

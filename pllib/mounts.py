@@ -6,8 +6,8 @@ Source: proc(5), ``/proc/self/mountinfo``.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from pathlib import Path
+
+import msgspec
 
 MAPPABLE = frozenset({"ext2", "ext3", "ext4", "xfs", "tmpfs", "overlay"})
 """Where blocks that were allocated stay allocated, so that a mapped file can't raise SIGBUS.
@@ -23,8 +23,7 @@ SHARED = frozenset(
 """File systems that other hosts see under the same source."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(msgspec.Struct, frozen=True):
     point: str
     kind: str
     source: str
@@ -43,7 +42,8 @@ def mount_of(path: str | os.PathLike[str]) -> Mount:
 
 def _mounts() -> list[Mount]:
     try:
-        lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
+        with open("/proc/self/mountinfo", errors="surrogateescape") as file:
+            lines = file.read().splitlines()
     except OSError:
         return []
     return [_parse(line) for line in lines if " - " in line]

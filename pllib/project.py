@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from .errors import NotAProjectError, SettingsError, UnavailableError
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 FOLDER = ".sprov"
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
+class Project(msgspec.Struct, frozen=True):
     """Where things lie; `root` is the `.sprov/` folder itself."""
 
     root: Path
@@ -66,6 +67,8 @@ def find(start: Path | None = None, environ: Mapping[str, str] | None = None) ->
     Raises:
         NotAProjectError: There is none.
     """
+    from pathlib import Path
+
     environ = os.environ if environ is None else environ
     if chosen := environ.get("SPROV_DIR"):
         return Project(Path(chosen).absolute())
@@ -137,6 +140,8 @@ def choose_endpoint(project: Project, environ: Mapping[str, str]) -> Path | None
 
     In order: `SPROV_ENDPOINT` (a path, or a name), the Slurm job's, ``local``, the only one.
     """
+    from pathlib import Path
+
     if chosen := environ.get("SPROV_ENDPOINT"):
         return Path(chosen) if "/" in chosen else project.endpoints / f"{chosen}.json"
     for name in (environ.get("SLURM_JOB_ID"), "local"):

@@ -18,8 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import zmq
@@ -29,6 +28,9 @@ from .errors import UnavailableError
 from .log import FORMAT_VERSION, LogWriter, frame_key
 from .project import Endpoint
 from .spool import Chunk, Spool, Writer
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WINDOW_FRAMES = 64
 """Frames sent and not acknowledged; the credit that keeps a slow tracker from being flooded."""
@@ -105,7 +107,7 @@ class Sender:
     def __init__(
         self,
         spool: Spool,
-        leases: dict[Writer, Chunk],
+        leases: dict[Chunk, Writer],
         outbox: Outbox,
         connect: Callable[[], Connection] | None,
         flush_age_s: float,
@@ -187,16 +189,21 @@ class Sender:
         self._wait()
 
     def _retire_aged(self, now: float) -> None:
-        for writer in list(self._leases):
-            stopping = self._stop_at is not None
-            young = writer.n_records == writer.n_before or now - writer.since < self._age_s
-            if young and not stopping:
+        for chunk, writer in list(self._leases.items()):
+            if self._stop_at is not None:
+                self._retire_at_end(chunk, writer)
                 continue
-            writer.limit = 0
-            if not writer.busy or stopping:
-                chunk = self._leases.pop(writer, None)
-                if chunk is not None:
-                    self.retired.append(chunk)
+            aged = writer.n_records != writer.n_before and now - writer.since >= self._age_s
+            if aged and (retired := writer.retire()) is not None:
+                self.retired.append(retired)
+
+    def _retire_at_end(self, chunk: Chunk, writer: Writer) -> None:
+        """Take a chunk whatever its writer does: one that was interrupted stays busy for ever."""
+        retired = writer.retire()
+        if retired is None and self._leases.pop(chunk, None) is not None:
+            retired = chunk
+        if retired is not None:
+            self.retired.append(retired)
 
     def _seal(self) -> None:
         while self.retired:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import getpass
 import itertools
 import os
 import sys
@@ -23,9 +22,8 @@ import warnings
 import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import identity, launch, mounts, sender
 from .errors import Error, NotAProjectError
@@ -46,8 +44,11 @@ from .shape import Shape, Shapes
 from .spool import Chunk, Spool, Writer
 from .values import encode_one, interned
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 Result = TypeVar("Result")
-SHARED_MEMORY = Path("/dev/shm")
+SHARED_MEMORY = "/dev/shm"
 
 _opened = itertools.count()
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
@@ -75,7 +76,7 @@ class Session(Execution):
         self._settings = settings
         self._spool = spool
         self._context = encode(context)
-        self._leases: dict[Writer, Chunk] = {}
+        self._leases: dict[Chunk, Writer] = {}
         self._writers: list[Writer] = []
         self._closed = self._entered = False
         self._told: set[str] = set()
@@ -339,6 +340,8 @@ def open_session(
 
 
 def _project() -> Project:
+    from pathlib import Path
+
     try:
         return find()
     except NotAProjectError:
@@ -358,7 +361,7 @@ def _context(
     found = launch.find()
     nth = next(_opened)
     launched = f"{found.launch}#{nth}" if nth else found.launch
-    program = Path(sys.argv[0] or "python").name if sys.argv else "python"
+    program = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else "python"  # noqa: PTH119
     return Context(
         run=identity.run(found.scope, launched, run),
         restart=found.restart,
@@ -382,6 +385,8 @@ def _context(
 
 
 def _user() -> str:
+    import getpass
+
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's uid without a name
@@ -390,9 +395,11 @@ def _user() -> str:
 
 def _new_spool(project: Project, settings: Settings, owner: Owner) -> Spool:
     """Make the spool where it can be mapped: as set, in the project, else in shared memory."""
+    from pathlib import Path
+
     folder = Path(settings.spool_dir) if settings.spool_dir else project.spool
     if mounts.mount_of(folder).kind not in mounts.MAPPABLE:
-        folder = SHARED_MEMORY / f"sprov-{os.getuid()}"
+        folder = Path(SHARED_MEMORY, f"sprov-{os.getuid()}")
     name = f"{os.urandom(8).hex()}.spool"
     return Spool(folder / name, owner, settings.flush_bytes, settings.spool_limit_bytes)
 

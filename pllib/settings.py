@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from .errors import SettingsError
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+
+class Settings(msgspec.Struct, frozen=True):
     """Each is also `[capture]` in `.sprov/config.toml` and an environment variable,
     ``SPROV_`` and its name in capitals."""
 
@@ -34,7 +36,6 @@ class Settings:
 
 
 _CHOICES = {"mode": ("online", "offline", "off"), "spool_full": ("drop", "block")}
-_TYPES = get_type_hints(Settings)
 
 
 def load(
@@ -72,18 +73,19 @@ def _from_file(config: Path | None) -> dict[str, Any]:
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    names = {f"SPROV_{field.name.upper()}": field.name for field in fields(Settings)}
+    names = {f"SPROV_{name.upper()}": name for name in Settings.__struct_fields__}
     return {names[key]: environ[key] for key in names if environ.get(key)}
 
 
 def _check(name: str, value: Any, source: str) -> Any:
-    if name not in _TYPES:
-        known = ", ".join(_TYPES)
+    types = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+    if name not in types:
+        known = ", ".join(types)
         raise SettingsError(f"{source} has no setting {name!r} to set", f"There are: {known}")
     try:
-        value = _TYPES[name](value)
+        value = types[name](value)
     except (TypeError, ValueError):
-        kind = _TYPES[name].__name__
+        kind = types[name].__name__
         raise SettingsError(f"{name} = {value!r} in {source} is not a {kind}") from None
     if name in _CHOICES and value not in _CHOICES[name]:
         choices = ", ".join(_CHOICES[name])

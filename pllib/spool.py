@@ -12,10 +12,12 @@ Guarantees:
 Assumptions: attribute reads and writes of one object are seen by other threads in order, as
 CPython has it; 32-bit stores into a mapping are not torn; the machine is little-endian.
 
-How the sender takes a chunk that is not full: it sets ``limit`` to 0, which sends the writer's next
-record to another chunk, and then waits for ``busy`` to be False.  The writer sets ``busy`` before
-it reads ``limit``, so one of the two sees the other.  Who pops the lease has the chunk.  ``busy``
-also tells a signal handler that captures in the middle of a write to use another writer.
+How the sender takes a chunk that is not full: it sets ``limit`` to 0, which sends the writer's
+next record to another chunk, and goes on only if ``busy`` is then False.  The writer sets ``busy``
+before it reads ``limit``, so one of the two sees the other.  Then it reads how far the chunk is filled and
+pops the lease: a writer that moves on pops it too, before it changes anything, and who pops it has
+the chunk.  A ``limit`` of 0 that hits the writer's next chunk only makes it move on once more.
+``busy`` also tells a signal handler that captures in the middle of a write to use another writer.
 """
 
 from __future__ import annotations
@@ -27,8 +29,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import UnavailableError
 from .launch import is_alive
@@ -49,6 +50,9 @@ from .log import (
 from .records import CONTEXT_TAG, SIGNATURE_TAG
 from .shape import Shape
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 FIRST_EXTENT_CHUNKS = 8
 MAX_EXTENT_BYTES = 64 << 20
 MADV_POPULATE_WRITE = 23
@@ -57,7 +61,7 @@ MADV_POPULATE_WRITE = 23
 class Chunk:
     """A stretch of the spool: `base` is where it begins in `map`, bytes."""
 
-    __slots__ = ("base", "map", "number", "used", "words")
+    __slots__ = ("base", "end", "map", "n_records", "number", "used", "words")
 
     def __init__(self, mapped: mmap.mmap, words: memoryview, base: int) -> None:
         self.map = mapped
@@ -65,6 +69,10 @@ class Chunk:
         self.base = base
         self.number = 0
         self.used = 0
+        self.end = 0
+        """Where its writer left it, quiescent; 0 if that is not known."""
+        self.n_records = 0
+        """But context and names; known when `end` is."""
 
 
 class Spool:
@@ -111,6 +119,7 @@ class Spool:
                 return None
         chunk.number = self._next_number
         self._next_number += 1
+        chunk.end = chunk.n_records = 0
         head = open_header(self.log_id, chunk.number)
         chunk.map[chunk.base : chunk.base + FRAME_BYTES] = head
         return chunk
@@ -152,13 +161,21 @@ class Spool:
     def seal(self, chunk: Chunk) -> int:
         """Seal a retired chunk's frame; return how many records it has but context and names."""
         start = chunk.base + FRAME_BYTES
+        if not chunk.end:
+            self._measure(chunk)
+        payload = chunk.map[start : chunk.end]
+        chunk.used = FRAME_BYTES + len(payload)
+        frame = Frame(self.log_id, chunk.number, chunk.n_records, payload)
+        chunk.map[chunk.base : start] = seal_header(frame, payload)
+        return chunk.n_records
+
+    def _measure(self, chunk: Chunk) -> None:
+        """Walk a chunk that its writer did not leave in order, up to what was committed."""
+        start = chunk.base + FRAME_BYTES
         with memoryview(chunk.map)[start : chunk.base + self.stride] as view:
             bodies = [(len(body), body[1]) for body in record_bodies(view)]
-            payload = bytes(view[: sum(record_bytes(length) for length, _ in bodies)])
-        chunk.used = FRAME_BYTES + len(payload)
-        head = seal_header(Frame(self.log_id, chunk.number, len(bodies), payload), payload)
-        chunk.map[chunk.base : start] = head
-        return sum(tag not in (CONTEXT_TAG, SIGNATURE_TAG) for _, tag in bodies)
+        chunk.end = start + sum(record_bytes(length) for length, _ in bodies)
+        chunk.n_records = sum(tag not in (CONTEXT_TAG, SIGNATURE_TAG) for _, tag in bodies)
 
     def frame(self, chunk: Chunk) -> bytes:
         """Return a sealed chunk's frame, packed."""
@@ -190,15 +207,15 @@ class Writer:
     """One thread's place in the spool.  `pllib.execution` writes transformations by itself."""
 
     __slots__ = (
-        "at", "busy", "context", "leases", "limit", "map", "n_before", "n_records", "numbers",
-        "on_retired", "since", "spool", "words",
+        "at", "busy", "chunk", "context", "leases", "limit", "map", "n_before", "n_records",
+        "numbers", "on_retired", "since", "spool", "words",
     )  # fmt: skip
 
     def __init__(
         self,
         spool: Spool,
         context: bytes,
-        leases: dict[Writer, Chunk],
+        leases: dict[Chunk, Writer],
         on_retired: Callable[[Chunk], Any],
     ) -> None:
         self.spool = spool
@@ -206,6 +223,7 @@ class Writer:
         self.leases = leases
         self.on_retired = on_retired
         self.busy = False
+        self.chunk: Chunk | None = None
         self.map: Any = None
         self.words: Any = None
         self.at = self.limit = 0
@@ -216,7 +234,9 @@ class Writer:
     def advance(self) -> bool:
         """Move to a fresh chunk that begins with the session's context; False if there is none."""
         self.limit = 0
-        if (retired := self.leases.pop(self, None)) is not None:
+        retired, self.chunk = self.chunk, None
+        if retired is not None and self.leases.pop(retired, None) is not None:
+            self.leave(retired)
             self.on_retired(retired)
         chunk = self.spool.lease()
         if chunk is None:
@@ -224,21 +244,42 @@ class Writer:
         self.numbers = {}
         self.map, self.words = chunk.map, chunk.words
         self.at = chunk.base + FRAME_BYTES
+        self._copy(self.context)
         self.since = time.monotonic()
         self.n_before = self.n_records
-        self.leases[self] = chunk
+        self.chunk = chunk
+        self.leases[chunk] = self
         self.limit = chunk.base + self.spool.stride
-        return self.put(self.context)
+        return True
+
+    def retire(self) -> Chunk | None:
+        """On the sender's thread: take the chunk if nothing is being written; else ask for it."""
+        chunk = self.chunk
+        self.limit = 0
+        if chunk is None or self.busy:
+            return None
+        end, n_records = self.at, self.n_records - self.n_before
+        if self.leases.pop(chunk, None) is None:
+            return None
+        chunk.end, chunk.n_records = end, n_records
+        return chunk
+
+    def leave(self, chunk: Chunk) -> None:
+        """Note in a chunk how far it is filled."""
+        chunk.end, chunk.n_records = self.at, self.n_records - self.n_before
 
     def put(self, body: bytes) -> bool:
         """Write one encoded record; False if it does not fit in this chunk."""
-        at, stop = self.at, self.at + record_bytes(len(body))
-        if stop > self.limit:
+        if self.at + record_bytes(len(body)) > self.limit:
             return False
-        self.map[at + 4 : at + 4 + len(body)] = body
-        self.words[at >> 2] = len(body)
-        self.at = stop
+        self._copy(body)
         return True
+
+    def _copy(self, body: bytes) -> None:
+        at, length = self.at, len(body)
+        self.map[at + 4 : at + 4 + length] = body
+        self.words[at >> 2] = length
+        self.at = at + record_bytes(length)
 
     def write(self, shape: Shape, make: Callable[[int], bytes]) -> bool:
         """Write a record that refers to a shape; False if the spool is full.

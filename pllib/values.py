@@ -7,7 +7,7 @@ goes value by value, so that one bad value leaves the others whole.
 from __future__ import annotations
 
 import sys
-from hashlib import blake2b
+from _blake2 import blake2b
 from typing import Any
 
 import msgspec

@@ -90,7 +90,7 @@ def waiting(project: Project) -> list[Log]:
 
 def spool_folders(project: Project) -> list[Path]:
     """Return where spools of this node may lie."""
-    folders = [project.spool, SHARED_MEMORY / f"sprov-{os.getuid()}"]
+    folders = [project.spool, Path(SHARED_MEMORY, f"sprov-{os.getuid()}")]
     if chosen := os.environ.get("SPROV_SPOOL_DIR"):
         folders.append(Path(chosen))
     return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]

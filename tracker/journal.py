@@ -16,8 +16,9 @@ import os
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
+
+import msgspec
 
 from pllib import launch
 from pllib.errors import LogCorruptError, UnavailableError
@@ -138,7 +139,7 @@ class Journal:
         next_ordinal = 0
         for first, path in segments(self.folder):
             with LogReader(path) as reader:
-                header = replace(header, log_id=reader.header.log_id)
+                header = msgspec.structs.replace(header, log_id=reader.header.log_id)
                 n_frames = 0
                 for key in reader.frame_keys():
                     n_frames += 1

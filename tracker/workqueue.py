@@ -45,7 +45,10 @@ class WorkQueues:
         queue.n_records += frame.n_records
 
     def take(self, journal: str, *, all_ages: bool = False) -> Batch | None:
-        """Return the batch of the run that has waited longest, if one is due."""
+        """Return a batch of the run that has waited longest, if one is due.
+
+        It has the frames that first make up `BATCH_RECORDS`; the rest waits for the next.
+        """
         now = time.monotonic()
         due = [
             (queue.since, run)
@@ -55,7 +58,19 @@ class WorkQueues:
         if not due:
             return None
         run = min(due)[1]
-        return link(self._queues.pop(run).frames, journal, run)
+        return link(self._pop(run), journal, run)
+
+    def _pop(self, run: str) -> list[tuple[int, Frame]]:
+        queue = self._queues[run]
+        n_records = n_frames = 0
+        while n_frames < len(queue.frames) and n_records < BATCH_RECORDS:
+            n_records += queue.frames[n_frames][1].n_records
+            n_frames += 1
+        frames, queue.frames = queue.frames[:n_frames], queue.frames[n_frames:]
+        queue.n_records -= n_records
+        if not queue.frames:
+            del self._queues[run]
+        return frames
 
     def clear(self) -> None:
         self._queues.clear()

@@ -87,9 +87,6 @@ class Store:
     def optimize(self) -> None:
         self._store.optimize()
 
-    def __len__(self) -> int:
-        return len(self._store)
-
     def close(self) -> None:
         del self._store
         os.close(self._lock)
