@@ -14,10 +14,11 @@ CPython has it; 32-bit stores into a mapping are not torn; the machine is little
 
 How the sender takes a chunk that is not full: it sets ``limit`` to 0, which sends the writer's
 next record to another chunk, and goes on only if ``busy`` is then False.  The writer sets ``busy``
-before it reads ``limit``, so one of the two sees the other.  Then it reads how far the chunk is filled and
-pops the lease: a writer that moves on pops it too, before it changes anything, and who pops it has
-the chunk.  A ``limit`` of 0 that hits the writer's next chunk only makes it move on once more.
-``busy`` also tells a signal handler that captures in the middle of a write to use another writer.
+before it reads ``limit``, so one of the two sees the other.  Then the sender reads how far the
+chunk is filled and pops the lease.  A writer that moves on pops it too, before it changes anything;
+who pops it has the chunk.  A ``limit`` of 0 that hits the writer's next chunk only makes it move on
+once more.  ``busy`` also tells a signal handler that captures in the middle of a write to use
+another writer.
 """
 
 from __future__ import annotations

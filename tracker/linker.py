@@ -68,6 +68,9 @@ def link(frames: Iterable[tuple[int, Frame]], journal: str, queue: str) -> linke
 Shared = tuple[linked.EntityKind, str]
 """A shared entity: a file, reference or what a handle stands for."""
 
+PLAIN = frozenset({int, float, str, bool})
+"""Types of most values, which are never shared."""
+
 FILE_KINDS: dict[str, linked.FileKind] = {"model": "model", "directory": "directory"}
 
 
@@ -319,7 +322,7 @@ class _Speaker:
         plain: list[str] = []
         shared: list[Shared] = []
         for attribute, value in zip(names.used, values, strict=False):
-            entities = self._shared(value)
+            entities = None if type(value) in PLAIN else self._shared(value)
             if entities:
                 shared.extend(entities)
                 self._play(activity, entities, attribute, "used")
@@ -342,7 +345,7 @@ class _Speaker:
         plain: list[linked.Value] = []
         shared: list[Shared] = []
         for attribute, value in zip(names.generated, values, strict=False):
-            entities = self._shared(value)
+            entities = None if type(value) in PLAIN else self._shared(value)
             if entities:
                 shared.extend(entities)
                 self._play(activity, entities, attribute, "generated")

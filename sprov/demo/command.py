@@ -25,7 +25,7 @@ from query.tables import print_table
 HERE = Path(__file__).parent
 N_RANKS = 4
 READY_TIMEOUT_S = 30.0
-ASK_EVERY_S = 1.0
+ASK_EVERY_S = 0.5
 
 
 @click.command()
@@ -37,23 +37,25 @@ def demo(folder: Path) -> None:
         sprov demo
         cd sprov-demo && sprov show @last
     """
-    raw = _raw_digits()
     folder = folder.absolute()
     shutil.rmtree(folder / ".sprov", ignore_errors=True)
     project = Project(folder / ".sprov").create()
     with _serving(folder):
-        _step(folder, "curate", [str(raw), "clean.npz"])
+        _copy_digits(folder / "digits.csv.gz")
+        _step(folder, "curate", ["digits.csv.gz", "clean.npz"])
         _step(folder, "prepare", ["clean.npz", "train.npz", "test.npz"])
         _train(folder, project)
         find_engine(project, {}).flush()
     _report(folder, project)
 
 
-def _raw_digits() -> Path:
-    """Return the UCI handwritten digits that scikit-learn ships."""
+def _copy_digits(path: Path) -> None:
+    """Copy the UCI handwritten digits that scikit-learn ships."""
     import sklearn.datasets
 
-    return Path(sklearn.datasets.__file__).parent / "data" / "digits.csv.gz"
+    source = Path(sklearn.datasets.__file__).parent / "data" / "digits.csv.gz"
+    click.echo(f"$ cp {'/'.join(source.parts[-4:])} .")
+    shutil.copyfile(source, path)
 
 
 @contextmanager
@@ -85,7 +87,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def _step(folder: Path, name: str, arguments: list[str]) -> None:
-    click.echo(f"$ python {name}.py {' '.join(Path(each).name for each in arguments)}")
+    click.echo(f"$ python {name}.py {' '.join(arguments)}")
     command = [sys.executable, str(HERE / f"{name}.py"), *arguments]
     subprocess.run(command, cwd=folder, env=_environment(folder), check=True)
 
