@@ -11,6 +11,7 @@ tells and `submit` refuses on.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -153,7 +154,10 @@ class Writer:
 
     def close(self) -> None:
         """Commit what was submitted, make a last snapshot and stop."""
-        self._incoming.put(None)
+        while not self.failure:
+            with contextlib.suppress(queue.Full):
+                self._incoming.put(None, timeout=0.2)
+                break
         self._threads[0].join()
         self._threads[1].join()
         with self._changed:
@@ -182,7 +186,7 @@ class Writer:
     def _gather(self) -> tuple[Commit, bool]:
         """Return the next commit, and whether there may be another."""
         commit = Commit()
-        item = self._incoming.get()
+        item = self._next_batch()
         while item is not None:
             commit.add(*item)
             if commit.n_triples >= COMMIT_TRIPLES:
@@ -193,6 +197,12 @@ class Writer:
                 return commit, True
         return commit, False
 
+    def _next_batch(self) -> tuple[int, linked.Batch] | None:
+        while not self.failure:
+            with contextlib.suppress(queue.Empty):
+                return self._incoming.get(timeout=0.2)
+        return None
+
     def _hand_over(self, commit: Commit | None) -> None:
         while not self.failure:
             try:
@@ -202,7 +212,7 @@ class Writer:
                 continue
 
     def _load(self) -> None:
-        while (commit := self._ready.get()) is not None:
+        while (commit := self._next_commit()) is not None:
             for run, points in commit.points.items():
                 name = series.write_points(self._series_folder, run, points)
                 commit.lines.append(map_series_file(run, name))
@@ -210,6 +220,12 @@ class Writer:
                 commit.lines.extend(map_watermark(batch))
             self.store.load("".join(commit.lines).encode())
             self._note(commit)
+
+    def _next_commit(self) -> Commit | None:
+        while not self.failure:
+            with contextlib.suppress(queue.Empty):
+                return self._ready.get(timeout=0.2)
+        return None
 
     def _note(self, commit: Commit) -> None:
         with self._changed:
@@ -239,7 +255,7 @@ class Writer:
                 unoptimized = True
                 if not stopping:
                     time.sleep(max(0.0, SNAPSHOT_EVERY_S - (time.monotonic() - started)))
-            elif stopping:
+            elif stopping or self.failure:
                 return
             elif unoptimized:
                 self.store.optimize()

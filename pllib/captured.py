@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable
@@ -25,7 +26,8 @@ def captured(function: Function) -> Function:
     def call(*args: Any, **kwargs: Any) -> Any:
         with current().transformation(name, used=_arguments(signature, args, kwargs)) as execution:
             result = function(*args, **kwargs)
-            execution.generated(_results(result))
+            with contextlib.suppress(Exception):  # a foreign container may raise anything
+                execution.generated(_results(result))
         return result
 
     return call  # type: ignore[return-value]

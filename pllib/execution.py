@@ -12,14 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
+from operator import index
 from time import perf_counter_ns, time_ns
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex
 
 import msgspec
 
 from . import identity, records
+from .config import flatten
 from .data import Handle
+from .foreign import is_theirs
 from .records import (
     NO_VALUES,
     TRANSFORMATION_TAG,
@@ -30,12 +33,12 @@ from .records import (
     Used,
     encode,
 )
+from .shape import MAX_SHAPES, Shape
 from .values import LONG_BYTES, encode_each, interned
 from .values import encode as encode_values
 
 if TYPE_CHECKING:
     from .session import Session
-    from .shape import Shape
 
 STAGES = ("training", "validation", "evaluation", "feature_extraction")
 HYPERPARAMETER = "hp:"
@@ -107,7 +110,8 @@ class Execution:
 
     def metrics(self, mapping: Mapping[str, Any], *, step: int | None = None) -> None:
         """Record a point of each series."""
-        for name, value in mapping.items():
+        points: dict[str, Any] = self._session.guard(lambda: dict(mapping)) or {}
+        for name, value in points.items():
             self.metric(name, value, step=step)
 
     def transformation(
@@ -131,21 +135,20 @@ class Execution:
     ) -> Stage:
         """Return a learning stage execution: a training, validation, evaluation or
         feature_extraction.  The ranks of one stage are one training."""
+        kind, name = interned(kind), interned(kind if name is None else name)
         if kind not in STAGES:
-            self._session.lose(f"no stage kind {kind!r}: one of {', '.join(STAGES)}", 0)
-        settings = {f"{HYPERPARAMETER}{k}": v for k, v in (hyperparameters or {}).items()}
-        return Stage(
-            self, str(kind), str(name or kind), None, {**settings, **(used or {})}, only_rank
-        )
+            self._session.lose(f"no stage kind {kind}: one of {', '.join(STAGES)}", 0)
+        values = self._session.guard(_stage_values, hyperparameters, used) or {}
+        return Stage(self, kind, name, None, values, only_rank)
 
     def section(self, kind: str, index: int | None = None) -> Stage:
         """Return a section of a stage, such as an epoch."""
-        return Stage(self, str(kind), str(kind), index, {}, None)
+        return Stage(self, interned(kind), interned(kind), index, {}, None)
 
     def sections(self, kind: str, indices: int | Iterable[int]) -> Iterator[Stage]:
         """Go through sections: ``for epoch in training.sections("epoch", 10):``."""
-        for index in range(indices) if isinstance(indices, int) else indices:
-            with self.section(kind, index) as section:
+        for number in each_index(indices):
+            with self.section(kind, number) as section:
                 yield section
 
     def _within(self) -> Execution:
@@ -192,6 +195,28 @@ class Execution:
         return None
 
 
+def each_index(indices: int | Iterable[int]) -> Iterable[int]:
+    """Return the indices that a number of sections stands for, or those given."""
+    return range(index(indices)) if isinstance(indices, SupportsIndex) else indices
+
+
+def as_index(value: Any) -> int | None:
+    """Return a section's index if it is a whole number of 64 bits, else None."""
+    if not hasattr(value, "__index__"):
+        return None
+    number = index(value)
+    return number if abs(number) < 1 << 63 else None
+
+
+def _stage_values(hyperparameters: Any, used: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {**as_hyperparameters(hyperparameters), **(used or {})}
+
+
+def as_hyperparameters(config: Any) -> dict[str, Any]:
+    """Return a configuration of any kind as used values, marked as hyperparameters."""
+    return {f"{HYPERPARAMETER}{name}": value for name, value in flatten(config).items()}
+
+
 def _split(values: Mapping[str, Any]) -> tuple[list[str], bytes]:
     """Return names and encoded values."""
     return [interned(name) for name in values], encode_list([*values.values()])
@@ -201,7 +226,9 @@ def encode_list(values: list[Any]) -> bytes:
     """Encode values, one by one if together they can't be or get too long."""
     try:
         data = encode_values(values)
-    except Exception:  # noqa: BLE001  whatever a foreign value's methods raise
+    except Exception as exc:
+        if is_theirs(exc):
+            raise
         return encode_each(values)
     return data if len(data) <= LONG_BYTES else encode_each(values)
 
@@ -227,9 +254,9 @@ class Stage(Execution):
         self._session = parent._session
         self.kind = kind
         self.name = name
-        self.index = index if index is None or isinstance(index, int) else None
+        self.index = as_index(index)
         self.only_rank = only_rank
-        self.occurrences: dict[str, int] = {}
+        self.occurrences: dict[str, tuple[int, int]] = {}
         self.path = ""
         self.seq = -1
         self._values = used
@@ -275,7 +302,7 @@ class Stage(Execution):
             self._values = {}
 
     def _end(self, error: BaseException | None) -> None:
-        innermost.set(self._outer)
+        leave(self)
         session, at_ns = self._session, time_ns()
         session.write(
             (self.kind, self.name, _NOTHING, _NOTHING),
@@ -283,18 +310,32 @@ class Stage(Execution):
         )
 
 
+def leave(execution: Execution) -> None:
+    """Make what is around an execution the innermost again, if it or a part of it is that.
+
+    Parts may still be open: a generator that was left by `break` ends when it is collected.
+    """
+    inner = innermost.get()
+    while inner is not None and inner is not execution:
+        inner = inner._outer
+    if inner is execution:
+        innermost.set(execution._outer)
+
+
 def _path(parent: Execution, kind: str, name: str, index: int | None) -> str:
     """Return where an execution is: what all ranks that do the same agree on.
 
-    An occurrence number tells apart two of one name and index in one parent, in order.
+    The last part tells apart those of one kind, name and index in one parent: it counts how often
+    their index did not increase, so that what is remembered does not grow with their number.
     """
-    here = f"{_quote(kind)}:{_quote(name)}:{'' if index is None else index}"
-    occurrences = getattr(parent, "occurrences", None)
-    nth = 0
-    if occurrences is not None:
-        nth = occurrences.get(here, 0)
-        occurrences[here] = nth + 1
-    return f"{parent.path}/{here}:{nth}".lstrip("/")
+    here = f"{_quote(kind)}:{_quote(name)}"
+    occurrences: dict[str, tuple[int, int]] = getattr(parent, "occurrences", {})
+    last, nth = occurrences.get(here, (-1, 0))
+    number = last if index is None else index
+    if here in occurrences and number <= last:
+        nth += 1
+    occurrences[here] = number, nth
+    return f"{parent.path}/{here}:{'' if index is None else index}:{nth}".lstrip("/")
 
 
 def _quote(text: str) -> str:
@@ -304,7 +345,7 @@ def _quote(text: str) -> str:
 
 def describe_error(error: BaseException | None) -> str | None:
     """Return type and message of an exception, cut at 1,000 characters."""
-    if error is None:
+    if error is None or isinstance(error, GeneratorExit):  # a loop over sections was left
         return None
     try:
         text = f"{type(error).__name__}: {error}"
@@ -350,7 +391,9 @@ class Transformation(Execution, msgspec.Struct, eq=False, gc=False):
                 self._reshape({})
             else:
                 self._used_values = NO_VALUES
-        except Exception:  # noqa: BLE001  other names than last time, or a value msgspec refuses
+        except Exception as exc:
+            if is_theirs(exc):
+                raise
             session.guard(self._reshape, used)
         outer = innermost.get()
         if outer is None or outer._session is not session:
@@ -376,7 +419,9 @@ class Transformation(Execution, msgspec.Struct, eq=False, gc=False):
             data = self._made = encode_values(shape.pick_generated(values))
             if len(values) != shape.n_generated or len(data) > LONG_BYTES:
                 self._session.guard(self._regenerate, values)
-        except Exception:  # noqa: BLE001  other names than last time, or a value msgspec refuses
+        except Exception as exc:
+            if is_theirs(exc):
+                raise
             self._session.guard(self._regenerate, values)
         return self  # type: ignore[return-value]
 
@@ -429,8 +474,9 @@ class Transformation(Execution, msgspec.Struct, eq=False, gc=False):
                         writer.busy = False
                         return
                 writer.busy = False
-        except Exception:  # noqa: BLE001  the guarded way below tries again, and counts
-            pass
+        except Exception as exc:
+            if is_theirs(exc):
+                raise
         session.guard(self._write, duration_ns, error)
 
     def _reshape(self, used: Any) -> None:
@@ -469,4 +515,7 @@ class Transformation(Execution, msgspec.Struct, eq=False, gc=False):
         name = interned(self.name)
         shape = self._session.shape("transformation", name, used, generated)
         self._session.write_shaped(shape, lambda number: _pack((*head, number, *fields)))
-        self._session.shapes[name] = shape
+        shapes = self._session.shapes
+        if len(shapes) >= MAX_SHAPES:
+            shapes.clear()
+        shapes[name] = shape

@@ -241,6 +241,10 @@ class LogReader:
             if frame is not None:
                 yield Located(at, nth, frame, end)
 
+    def sync(self) -> None:
+        """Make what the file has durable: its writer may have been killed before it did."""
+        os.fsync(self._file.fileno())
+
     def frame_keys(self) -> Iterator[tuple[bytes, int] | None]:
         """Yield (log id, number) of each frame, None for one that is corrupt."""
         walk = self._chunks(unsealed=True) if self.header.stride else self._packed(HEADER_BYTES)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from .data import Handle
+from .execution import each_index
 
 _NO_HANDLES: Mapping[str, Handle] = {}
 
@@ -61,7 +62,7 @@ class Off:
         return self
 
     def sections(self, kind: str, indices: int | Iterable[int]) -> Iterator[Off]:
-        for _ in range(indices) if isinstance(indices, int) else indices:
+        for _ in each_index(indices):
             yield self
 
     def close(self, timeout_s: float | None = None) -> None: ...

@@ -150,13 +150,15 @@ class Sender:
         """
         self._stop_at = time.monotonic() + timeout_s
         self.wake()
+        if self._thread.ident is None:  # no thread was to be had: what it would do at its end
+            self._leave()
         if self._thread.is_alive():
             self._thread.join(timeout_s + 5.0)
         if self._thread.is_alive():
             return False
         os.close(self._wake_r)
         os.close(self._wake_w)
-        return not self.unacked and not self.retired
+        return not self.unacked and not self.retired and not self._leases
 
     def _run(self) -> None:
         try:

@@ -20,7 +20,7 @@ import threading
 import time
 import warnings
 import weakref
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,12 +29,14 @@ from . import identity, launch, mounts, sender
 from .errors import Error, NotAProjectError
 from .execution import (
     _NOTHING,
-    HYPERPARAMETER,
     Execution,
     Transformation,
+    as_hyperparameters,
     describe_error,
     innermost,
+    leave,
 )
+from .foreign import is_theirs
 from .log import Owner
 from .project import Project, choose_endpoint, find, read_endpoint
 from .records import ROOT, Closed, Context, Ended, Started, encode
@@ -42,7 +44,7 @@ from .sender import Connection, Outbox, Sender
 from .settings import Settings, from_process
 from .shape import Shape, Shapes
 from .spool import Chunk, Spool, Writer
-from .values import encode_one, interned
+from .values import interned
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +61,21 @@ class _Local(threading.local):
     """A thread's writer; a thread that has none yet sees None."""
 
     writer: Writer | None = None
+    held: _Held | None = None
+
+
+class _Held:
+    """Goes with its thread, and leaves the thread's writer to the next one."""
+
+    __slots__ = ("_idle", "_writer")
+
+    def __init__(self, writer: Writer, idle: deque[Writer]) -> None:
+        self._writer = writer
+        self._idle = idle
+
+    def __del__(self) -> None:
+        if not self._writer.busy:
+            self._idle.append(self._writer)
 
 
 class Session(Execution):
@@ -78,7 +95,8 @@ class Session(Execution):
         self._context = encode(context)
         self._leases: dict[Chunk, Writer] = {}
         self._writers: list[Writer] = []
-        self._closed = self._entered = False
+        self._idle: deque[Writer] = deque()
+        self._closed = self._closing = self._entered = False
         self._told: set[str] = set()
         self._tick_at = 0.0
         self._announced: set[int] = set()
@@ -94,7 +112,7 @@ class Session(Execution):
         self.sequence = itertools.count()
         self.seq = next(self.sequence)
         self.open_transformations: dict[int, Transformation] = {}
-        self.occurrences: dict[str, int] = {}
+        self.occurrences: dict[str, tuple[int, int]] = {}
         self._sender = Sender(
             spool, self._leases, outbox, connect, settings.flush_age_s, self._tick
         )
@@ -111,7 +129,7 @@ class Session(Execution):
     def next_seq(self) -> int:
         return next(self.sequence)
 
-    def begin(self, context: Context, hyperparameters: Mapping[str, Any]) -> None:
+    def begin(self, context: Context, config: Any) -> None:
         """Write the run's start and settings, start the sender, become the innermost."""
         self.write(
             (self.kind, self.name, _NOTHING, _NOTHING),
@@ -119,8 +137,8 @@ class Session(Execution):
                 Started(self.next_seq(), self.seq, ROOT, sig, context.opened_ns, self.path)
             ),
         )
-        if hyperparameters:
-            self.used({f"{HYPERPARAMETER}{k}": v for k, v in hyperparameters.items()})
+        if config is not None:
+            self.guard(lambda: self.used(as_hyperparameters(config)))
         self._outer = innermost.get()
         innermost.set(self)
         try:
@@ -173,14 +191,18 @@ class Session(Execution):
         self.lose("spool full")
 
     def _new_writer(self) -> Writer:
-        writer = Writer(self._spool, self._context, self._leases, self._sender.retire)
-        self._writers.append(writer)
+        try:
+            writer = self._idle.pop()
+        except IndexError:
+            writer = Writer(self._spool, self._context, self._leases, self._sender.retire)
+            self._writers.append(writer)
         self.local.writer = writer
+        self.local.held = _Held(writer, self._idle)
         return writer
 
     def _wait_for_room(self) -> bool:
         """Wait, as the user chose, until the sender has freed a chunk."""
-        while not self._closed:
+        while not self._closing:
             self._sender.wake()
             if self._spool.free:
                 return True
@@ -191,7 +213,9 @@ class Session(Execution):
         """Call one of ours; an exception of ours is counted and told once, never raised."""
         try:
             return call(*args)
-        except Exception as exc:  # noqa: BLE001  the promise at the head of this file
+        except Exception as exc:
+            if is_theirs(exc):
+                raise
             self.failed(exc)
             return None
 
@@ -240,10 +264,10 @@ class Session(Execution):
                 by then stays in the project's spool for `sprov ingest`.
             error: What ended the block, if it was an exception.
         """
-        if self._closed:
+        if self._closing:
             return
-        if innermost.get() is self:
-            innermost.set(self._outer)
+        self._closing = True
+        leave(self)
         self.guard(self._write_end, error)
         self._closed = True
         atexit.unregister(self.close)
@@ -255,7 +279,7 @@ class Session(Execution):
         self.write(
             plain, lambda _: encode(Ended(self.next_seq(), self.seq, at_ns, describe_error(error)))
         )
-        written = sum(writer.n_records for writer in self._writers) + 1
+        written = sum(writer.count() for writer in self._writers) + 1
         closed = Closed(self.next_seq(), written, dict(self.lost), at_ns)
         self.write(plain, lambda _: encode(closed))
 
@@ -271,7 +295,7 @@ class Session(Execution):
 
     def abandon(self) -> None:
         """In a forked child: capture nothing; the parent's session goes on in the parent."""
-        self._closed = True
+        self._closed = self._closing = True
         self.local = _Local()
         self.lost = Counter()
         self.open_transformations = {}
@@ -331,7 +355,7 @@ def open_session(
     connect = _connector(project, chosen, context, spool.log_id)
     outbox = Outbox(project.spool / f"{spool.log_id.hex()}.log", spool)
     session = Session(context, spool, chosen, outbox, connect)
-    session.begin(context, flatten(config))
+    session.begin(context, config)
     if connect is None and chosen.mode == "online" and context.rank == 0:
         session.tell(
             f"no tracker found, so records go to {project.spool}; `sprov ingest` takes them in"
@@ -419,28 +443,3 @@ def _connector(
         return None
     hello = sender.hello(log_id, context.run, context.rank, context.host)
     return lambda: Connection(endpoint, hello)
-
-
-def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Flatten a dict, Namespace, dataclass or OmegaConf to dotted names."""
-    if config is None:
-        return {}
-    if not isinstance(config, Mapping):
-        config = _fields(config)
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            flat.update(flatten(value, f"{name}."))
-        else:
-            flat[name] = value
-    return flat
-
-
-def _fields(config: Any) -> Mapping[str, Any]:
-    names = getattr(type(config), "__dataclass_fields__", None)
-    if names is not None:
-        return {name: getattr(config, name) for name in names}
-    if hasattr(config, "__dict__"):
-        return dict(vars(config))
-    return {"config": encode_one(config)}

@@ -24,6 +24,7 @@ another writer.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import mmap
 import os
 import threading
@@ -93,7 +94,7 @@ class Spool:
         self.size = HEADER_BYTES
         self._extents: list[tuple[mmap.mmap, memoryview]] = []
         self._growing = threading.Lock()
-        self._next_number = 0
+        self._numbers = itertools.count()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with new_file(path) as self._fd:
@@ -118,8 +119,7 @@ class Spool:
                     return None
             if time.monotonic() > deadline:
                 return None
-        chunk.number = self._next_number
-        self._next_number += 1
+        chunk.number = next(self._numbers)
         chunk.end = chunk.n_records = 0
         head = open_header(self.log_id, chunk.number)
         chunk.map[chunk.base : chunk.base + FRAME_BYTES] = head
@@ -163,14 +163,14 @@ class Spool:
         """Seal a retired chunk's frame; return how many records it has but context and names."""
         start = chunk.base + FRAME_BYTES
         if not chunk.end:
-            self._measure(chunk)
+            self.measure(chunk)
         payload = chunk.map[start : chunk.end]
         chunk.used = FRAME_BYTES + len(payload)
         frame = Frame(self.log_id, chunk.number, chunk.n_records, payload)
         chunk.map[chunk.base : start] = seal_header(frame, payload)
         return chunk.n_records
 
-    def _measure(self, chunk: Chunk) -> None:
+    def measure(self, chunk: Chunk) -> None:
         """Walk a chunk that its writer did not leave in order, up to what was committed."""
         start = chunk.base + FRAME_BYTES
         with memoryview(chunk.map)[start : chunk.base + self.stride] as view:
@@ -290,8 +290,13 @@ class Writer:
         """
         self.busy = True
         for _ in range(3):
-            number = self._number(shape)
-            if number is not None and self.put(make(number)):
+            try:
+                number = self._number(shape)
+                record = None if number is None else make(number)
+            except Exception:  # a name or value that can't be encoded: nothing was written of it
+                self.busy = False
+                raise
+            if record is not None and self.put(record):
                 self.n_records += 1
                 self.busy = False
                 return True
@@ -299,6 +304,14 @@ class Writer:
                 break
         self.busy = False
         return False
+
+    def count(self) -> int:
+        """Return how many records it has committed; one that was interrupted is looked at."""
+        chunk = self.chunk
+        if self.busy and chunk is not None and chunk in self.leases:
+            self.spool.measure(chunk)
+            return self.n_before + chunk.n_records
+        return self.n_records
 
     def _number(self, shape: Shape) -> int | None:
         """Return the shape's number in this chunk, written first if it is new."""

@@ -172,8 +172,12 @@ def _characteristic(value: Any) -> Any:
 
 
 def interned(name: Any) -> str:
-    """Return an attribute's name as text that can be encoded."""
-    return sys.intern(_text(str(name)[:256]))
+    """Return a name as text that can be encoded, at most 256 characters."""
+    try:
+        text = str(name)
+    except Exception:  # noqa: BLE001  a foreign __str__ may raise anything
+        text = _name(type(name))
+    return sys.intern(_text(text[:256]))
 
 
 __all__ = ["FileVersion", "digest", "encode", "encode_each", "encode_one", "hook", "interned"]

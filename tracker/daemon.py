@@ -132,6 +132,8 @@ class Tracker:
             self.handover.hand_over(batch)
         except ManagerRestartedError:
             self._rewind()
+        except (OverflowError, ValueError) as exc:  # a frame that no pllib writes
+            self.trouble = f"a batch of run {batch.queue} can't be encoded: {exc}"
         return True
 
     def _confirm(self) -> None:
@@ -146,7 +148,8 @@ class Tracker:
         """Begin again behind what the manager's store has of each run."""
         found = self.handover.watermarks(self.journal.identity)
         if found is not None:
-            self._watermarks = found
+            # Behind a corrupt frame ordinals have shifted, so nothing may be passed over.
+            self._watermarks = {} if self.journal.corrupt else found
             self.queues.clear()
             self._follower.rewind()
 

@@ -11,6 +11,7 @@ Assumption: one writer a folder, held by a lock file.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import threading
@@ -35,6 +36,9 @@ from pllib.log import (
 )
 
 SEGMENT_BYTES = 64 << 20
+CORRUPTION_GAP = 1 << 20
+"""Ordinals left out behind a segment with corrupt frames, which can't be counted: a new frame must
+not get an ordinal that a watermark already covers."""
 
 FrameKey = tuple[bytes, int]
 
@@ -53,9 +57,11 @@ def read_journal(folder: Path, start: int = 0) -> Iterator[tuple[int, Frame]]:
         if after is not None and after <= start:
             continue
         with LogReader(path) as reader:
-            for located in reader.frames():
-                if first + located.ordinal >= start:
-                    yield first + located.ordinal, located.frame
+            for located in reader.frames(ordinal=first):
+                if after is not None and located.ordinal >= after:
+                    break
+                if located.ordinal >= start:
+                    yield located.ordinal, located.frame
 
 
 class Journal:
@@ -81,6 +87,7 @@ class Journal:
         self.durable = self._next
         """Ordinals below this are durable."""
         self._changed = threading.Condition()
+        self._failed = False
         self._writer = self._new_segment()
 
     @property
@@ -91,13 +98,21 @@ class Journal:
         return key[1] in self._seen.get(key[0], ())
 
     def append(self, frames: list[tuple[FrameKey, bytes]]) -> None:
-        """Append packed frames, then `sync`.
+        """Append packed frames and sync.
 
         Raises:
-            OSError: Disk full or failed; none of these frames is kept.
+            OSError: Disk full or failed; none of these frames counts.
         """
-        self._writer.append([data for _, data in frames])
-        self._writer.sync()
+        if self._failed:
+            self._roll()
+            self._failed = False
+        try:
+            self._writer.append([data for _, data in frames])
+            self._writer.sync()
+        except OSError:
+            # After a failed fsync nobody knows what is on the disk: what follows goes elsewhere.
+            self._failed = True
+            raise
         for (log_id, number), _ in frames:
             self._seen[log_id].add(number)
         self._next += len(frames)
@@ -105,8 +120,12 @@ class Journal:
             self.durable = self._next
             self._changed.notify_all()
         if self._writer.size >= self._segment_bytes:
-            self._writer.close()
-            self._writer = self._new_segment()
+            with contextlib.suppress(OSError):  # no space for another: this one goes on growing
+                self._roll()
+
+    def _roll(self) -> None:
+        old, self._writer = self._writer, self._new_segment()
+        old.close()
 
     def wait(self, beyond: int, timeout_s: float) -> bool:
         """Wait until there is a durable frame at ordinal `beyond`."""
@@ -146,9 +165,10 @@ class Journal:
                     if key is not None:
                         self._seen[key[0]].add(key[1])
                 self.corrupt.extend(reader.corrupt)
-            if n_frames == 0:
+                reader.sync()
+            if n_frames == 0 and not reader.corrupt:
                 path.unlink()
-            next_ordinal = first + n_frames
+            next_ordinal = first + n_frames + (CORRUPTION_GAP if reader.corrupt else 0)
         return header, next_ordinal
 
     def _new_segment(self) -> LogWriter:
@@ -162,7 +182,7 @@ class Follower:
         self._journal = journal
         self.ordinal = 0
         self._reader: LogReader | None = None
-        self._offset = self._at = 0
+        self._offset = self._at = self._opened_at = 0
 
     def rewind(self) -> None:
         self.close()
@@ -176,13 +196,12 @@ class Follower:
     def next(self) -> tuple[int, Frame] | None:
         """Return the next durable frame, or None if there is none yet."""
         while self.ordinal < self._journal.durable:
-            fresh = self._reader is None
             reader = self._reader or self._open()
             located = next(reader.frames(offset=self._offset, ordinal=self._at), None)
-            if located is None:
+            if located is None or located.ordinal >= self._after():
+                if self._opened_at == self.ordinal:  # nothing more in here, since it was opened
+                    self.ordinal = self._after()
                 self.close()
-                if fresh:
-                    self.ordinal = self._next_segment()
                 continue
             self._offset, self._at = located.end, located.ordinal + 1
             if located.ordinal >= self.ordinal:
@@ -195,11 +214,12 @@ class Follower:
         holding = [item for item in segments(self._journal.folder) if item[0] <= self.ordinal]
         self._at, path = holding[-1]
         self._offset = HEADER_BYTES
+        self._opened_at = self.ordinal
         self._reader = LogReader(path)
         return self._reader
 
-    def _next_segment(self) -> int:
-        """Return where to go on when the rest of a segment can't be read."""
+    def _after(self) -> int:
+        """Return the first ordinal that is not in the segment of the next one."""
         later = [first for first, _ in segments(self._journal.folder) if first > self.ordinal]
         return later[0] if later else self._journal.durable
 

@@ -71,6 +71,9 @@ Shared = tuple[linked.EntityKind, str]
 PLAIN = frozenset({int, float, str, bool})
 """Types of most values, which are never shared."""
 
+UNREADABLE = (LookupError, ValueError, TypeError, RecursionError, msgspec.MsgspecError)
+"""What a record raises that no pllib of this version writes."""
+
 FILE_KINDS: dict[str, linked.FileKind] = {"model": "model", "directory": "directory"}
 
 
@@ -144,7 +147,7 @@ class _Linking:
                     record = decode(body)
                 except msgspec.MsgspecError:
                     continue
-                with contextlib.suppress(LookupError, ValueError, msgspec.MsgspecError):
+                with contextlib.suppress(*UNREADABLE):
                     speaker.say(record)
 
 
@@ -281,7 +284,7 @@ class _Speaker:
             self._tables.collectives[found] = linked.Collective(
                 found, kind, self._plan(kind, name),
                 self._collective(above) if above else self._attempt, not above,
-                int(index) if index else None, f"{name} {index}".strip(),
+                int(index) if index and len(index) < 20 else None, f"{name} {index}".strip(),
             )  # fmt: skip
         return found
 

@@ -28,6 +28,8 @@ ROUND_FRAMES = 256
 """Frames of one sync; bounds the time until the first is acknowledged."""
 RECEIVE_HWM = 64
 POLL_MS = 200
+LAST_ROUNDS_S = 1.0
+"""Ranks that go on sending must not keep a tracker that was told to stop."""
 ZAP_DOMAIN = "sprov"
 
 
@@ -96,7 +98,8 @@ class Server:
         """Take frames until told to stop, and then what had arrived by then."""
         while not is_stopping():
             self._round(POLL_MS, status)
-        while self._round(0, status):
+        deadline = time.monotonic() + LAST_ROUNDS_S
+        while self._round(0, status) and time.monotonic() < deadline:
             pass
 
     def _round(self, timeout_ms: int, status: Callable[[], dict[str, Any]]) -> bool:

@@ -77,4 +77,4 @@ class WorkQueues:
 
     @property
     def n_records(self) -> int:
-        return sum(queue.n_records for queue in self._queues.values())
+        return sum(queue.n_records for queue in list(self._queues.values()))

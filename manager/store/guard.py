@@ -27,6 +27,8 @@ _TOKENS = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_ESCAPE = re.compile(r"\\u([0-9A-Fa-f]{4})|\\U([0-9A-Fa-f]{8})")
+"""SPARQL 1.1, 19.2: codepoint escapes may stand anywhere, and are read before the grammar."""
 _UPDATES = frozenset(["INSERT", "DELETE", "LOAD", "CLEAR", "DROP", "CREATE", "ADD", "MOVE", "COPY"])
 
 
@@ -38,6 +40,7 @@ def check_query(text: str) -> None:
     """
     if len(text) > MAX_CHARACTERS:
         raise QueryError(f"the query has {len(text)} characters, {MAX_CHARACTERS} are allowed")
+    text = _ESCAPE.sub(lambda found: _character(found[1] or found[2]), text)
     depth = deepest = n_operators = 0
     first = True
     for token in _TOKENS.finditer(text):
@@ -55,6 +58,11 @@ def check_query(text: str) -> None:
             n_operators += 1
     if deepest > MAX_DEPTH or n_operators > MAX_OPERATORS:
         raise QueryError("the query is nested too deep or has too many operators")
+
+
+def _character(digits: str) -> str:
+    code = int(digits, 16)
+    return chr(code) if code <= 0x10FFFF else "?"
 
 
 def _check_word(word: str, first: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import io
 import os
 import shutil
 from pathlib import Path
@@ -47,7 +46,7 @@ class Store:
             OSError: The disk is full or failed.
             SyntaxError: Not N-Triples.
         """
-        self._store.bulk_load(input=io.BytesIO(ntriples), format=ox.RdfFormat.N_TRIPLES)
+        self._store.bulk_load(input=ntriples, format=ox.RdfFormat.N_TRIPLES)
 
     def watermarks(self, journal: str) -> dict[str, int]:
         """Return run → highest frame ordinal of that journal queue in the store."""

@@ -15,6 +15,7 @@ from pllib.errors import QueryError
         "SELECT * { service silent ?x { ?s ?p ?o } }",
         'SELECT * { ?s ?p "x" . SERVICE?x{} }',
         "SELECT * { ?s ?p '''a'b''' SERVICE <http://e/> {} }",
+        "SELECT * { \\u0053ERVICE <http://example.org/> { ?s ?p ?o } }",
         "INSERT DATA { <a:a> <a:b> <a:c> }",
         "PREFIX a: <a:> DELETE WHERE { ?s ?p ?o }",
         "LOAD <http://example.org/>",
