@@ -255,7 +255,7 @@ class Stage(Execution):
         self.kind = kind
         self.name = name
         self.index = as_index(index)
-        self.only_rank = only_rank
+        self.only_rank = as_index(only_rank)
         self.occurrences: dict[str, tuple[int, int]] = {}
         self.path = ""
         self.seq = -1
@@ -474,8 +474,9 @@ class Transformation(Execution, msgspec.Struct, eq=False, gc=False):
                         writer.busy = False
                         return
                 writer.busy = False
-        except Exception as exc:
-            if is_theirs(exc):
+        except BaseException as exc:
+            session.interrupted()
+            if not isinstance(exc, Exception) or is_theirs(exc):
                 raise
         session.guard(self._write, duration_ns, error)
 
@@ -509,7 +510,7 @@ class Transformation(Execution, msgspec.Struct, eq=False, gc=False):
         generated = self._generated_names()
         fields = (
             self.started_ns, duration_ns, self._used_values, made, describe_error(error),
-            self.only_rank,
+            as_index(self.only_rank),
         )  # fmt: skip
         head = (TRANSFORMATION_TAG, self.seq, self._outer.seq)
         name = interned(self.name)

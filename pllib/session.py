@@ -200,6 +200,12 @@ class Session(Execution):
         self.local.held = _Held(writer, self._idle)
         return writer
 
+    def interrupted(self) -> None:
+        """Put this thread's writer in order after an exception in the middle of a write."""
+        writer = self.local.writer
+        if writer is not None and writer.busy:
+            writer.interrupted()
+
     def _wait_for_room(self) -> bool:
         """Wait, as the user chose, until the sender has freed a chunk."""
         while not self._closing:

@@ -117,7 +117,8 @@ class Spool:
             except IndexError:
                 if not self.grow() and not self.free:
                     return None
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline:  # who had the lock was interrupted, or is our caller
+                self._growing = threading.Lock()
                 return None
         chunk.number = next(self._numbers)
         chunk.end = chunk.n_records = 0
@@ -285,25 +286,33 @@ class Writer:
     def write(self, shape: Shape, make: Callable[[int], bytes]) -> bool:
         """Write a record that refers to a shape; False if the spool is full.
 
-        The writer must not be busy.  Left by an exception, it stays busy and is never used again;
-        what it had committed is sealed when the session closes.
+        The writer must not be busy.
         """
         self.busy = True
-        for _ in range(3):
-            try:
+        try:
+            for _ in range(3):
                 number = self._number(shape)
-                record = None if number is None else make(number)
-            except Exception:  # a name or value that can't be encoded: nothing was written of it
-                self.busy = False
-                raise
-            if record is not None and self.put(record):
-                self.n_records += 1
-                self.busy = False
-                return True
-            if not self.advance():
-                break
+                if number is not None and self.put(make(number)):
+                    self.n_records += 1
+                    self.busy = False
+                    return True
+                if not self.advance():
+                    break
+        except BaseException:
+            self.interrupted()
+            raise
         self.busy = False
         return False
+
+    def interrupted(self) -> None:
+        """Give up the chunk after an exception in a write; what it has is found by walking."""
+        chunk, self.chunk = self.chunk, None
+        self.limit = 0
+        if chunk is not None and self.leases.pop(chunk, None) is not None:
+            self.spool.measure(chunk)
+            self.n_records = self.n_before + chunk.n_records
+            self.on_retired(chunk)
+        self.busy = False
 
     def count(self) -> int:
         """Return how many records it has committed; one that was interrupted is looked at."""

@@ -141,6 +141,9 @@ def test_names_may_change_from_call_to_call(spool):
         lambda s: s.metric("loss", 1.0, step="first"),
         lambda s: s.stage("no such kind").__enter__(),
         lambda s: s.section("epoch", "one").__enter__(),
+        lambda s: s.metrics(None),
+        lambda s: s.stage("training", hyperparameters=7, used=[1]).__enter__(),
+        lambda s: s.transformation("t", only_rank="one").__enter__().__exit__(None, None, None),
     ],
 )
 def test_wrong_calls_never_raise_and_the_rest_is_kept(spool, misuse, capsys):
@@ -246,6 +249,54 @@ def test_a_signal_handler_may_capture_in_the_middle_of_a_capture(spool):
             signal.signal(signal.SIGALRM, before)
     found = steps(spool)
     assert len({step.seq for step in found}) == len(found) == n + hits["n"]
+
+
+def test_what_a_signal_handler_raises_goes_on_out_of_our_code(spool):
+    class TimeLimitError(Exception): ...
+
+    raised = seen = 0
+    armed = False
+
+    def handle(*_):
+        nonlocal raised
+        if armed:
+            raised += 1
+            raise TimeLimitError
+
+    before = signal.signal(signal.SIGALRM, handle)
+    try:
+        with pllib.open() as session:
+            while raised < 200:
+                armed = True
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, 2e-5 * (1 + raised % 31))
+                    while armed:
+                        with session.transformation("step", used={"n": 1}) as step:
+                            step.generated(m=2)
+                except TimeLimitError:
+                    seen += 1
+                finally:
+                    armed = False
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert seen == raised
+    assert len(session._writers) < 5
+    assert steps(spool)
+
+
+def test_a_loop_over_sections_may_be_left(spool):
+    with pllib.open() as session, session.stage("training", "fit") as training:
+        for epoch in training.sections("epoch", 5):
+            if epoch.index == 1:
+                break
+        for _ in training.sections("epoch", 2):
+            pass
+        assert pllib.current() is training
+    found = records(spool)
+    assert [r.error for r in found if isinstance(r, Ended)] == [None] * 6
+    paths = [r.path for r in found if isinstance(r, Started) and r.index is not None]
+    assert len(set(paths)) == len(paths) == 4
 
 
 def _child(inherited: pllib.Session) -> None:
