@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 
 FIRST_EXTENT_CHUNKS = 8
 MAX_EXTENT_BYTES = 64 << 20
+RETRY_S = 1.0
+"""After the disk was full; each try may take as long as a hundred records."""
 MADV_POPULATE_WRITE = 23
 
 
@@ -94,6 +96,7 @@ class Spool:
         self.size = HEADER_BYTES
         self._extents: list[tuple[mmap.mmap, memoryview]] = []
         self._growing = threading.Lock()
+        self._grow_at = 0.0
         self._numbers = itertools.count()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -132,6 +135,8 @@ class Spool:
         Another thread that is at it is waited for, not longer than a second: it may be the very
         thread that a signal handler, our caller, interrupted.
         """
+        if time.monotonic() < self._grow_at:
+            return False
         if not self._growing.acquire(blocking=False):
             time.sleep(0.0005)
             return True
@@ -145,6 +150,7 @@ class Spool:
             self._extend(n_chunks)
             return True
         except OSError:
+            self._grow_at = time.monotonic() + RETRY_S
             return False
         finally:
             self._growing.release()

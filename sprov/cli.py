@@ -12,6 +12,8 @@ import click
 
 from pllib.errors import Error
 
+from .extras import missing
+
 
 class Entry(NamedTuple):
     where: str
@@ -55,20 +57,13 @@ class LazyGroup(click.Group):
         try:
             found = getattr(importlib.import_module(module), attribute)
         except ModuleNotFoundError as exc:
-            raise _missing_extra(cmd_name, entry, exc) from exc
+            raise missing(cmd_name, entry.extra or "server", exc.name) from exc
         assert isinstance(found, click.Command)
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name].help) for name in self.list_commands(ctx)])
-
-
-def _missing_extra(command: str, entry: Entry, exc: ModuleNotFoundError) -> click.ClickException:
-    return click.ClickException(
-        f"`sprov {command}` needs {exc.name}, which is not installed. "
-        f"Run: pip install 'sprov[{entry.extra or 'server'}]'"
-    )
 
 
 def _version() -> str:

@@ -11,7 +11,6 @@ import select
 import signal
 import subprocess
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -25,6 +24,8 @@ from pllib.project import (
     read_endpoint,
     update_endpoint,
 )
+
+from .extras import require
 
 READY_TIMEOUT_S = 30.0
 DRAIN_S = 15.0
@@ -80,7 +81,7 @@ def serve(name: str | None, bind: str, ready_file: Path | None) -> None:
     """
     from slurm.job import job_facts
 
-    _check_installed()
+    require("serve", "server", "pyoxigraph", "fastapi", "uvicorn", "httpx", "pyarrow")
     project = find().create()
     name = name or job_facts(os.environ).get("job_id") or "local"
     endpoint_file = project.endpoints / f"{name}.json"
@@ -108,13 +109,6 @@ def serve(name: str | None, bind: str, ready_file: Path | None) -> None:
         update_endpoint(
             endpoint_file, serve_pid=0, tracker="", manager="", tracker_pid=0, manager_pid=0
         )
-
-
-def _check_installed() -> None:
-    """Fail here, not in both daemons, when the server extra is missing."""
-    for needed in ("pyoxigraph", "fastapi", "uvicorn", "httpx"):
-        if find_spec(needed) is None:
-            raise ModuleNotFoundError(name=needed)
 
 
 def _refuse_second(endpoint_file: Path) -> None:

@@ -22,6 +22,8 @@ from query.runs import find_run, list_runs
 from query.series import by_step, read_points
 from query.tables import print_table
 
+from ..extras import require
+
 HERE = Path(__file__).parent
 N_RANKS = 4
 READY_TIMEOUT_S = 30.0
@@ -37,6 +39,7 @@ def demo(folder: Path) -> None:
         sprov demo
         cd sprov-demo && sprov show @last
     """
+    require("demo", "server,mpi,demo", "pyoxigraph", "fastapi", "mpi4py", "numpy", "sklearn")
     folder = folder.absolute()
     shutil.rmtree(folder / ".sprov", ignore_errors=True)
     project = Project(folder / ".sprov").create()
