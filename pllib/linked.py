@@ -20,6 +20,9 @@ WIRE_VERSION = 1
 Id = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
 """An identity.  Checked, since identities become IRIs; so are words that choose a kind of IRI."""
 
+ManyId = Annotated[str, msgspec.Meta(min_length=32, max_length=32)]
+"""An identity where a batch has tens of thousands: `decode_batch` checks them all at once."""
+
 Datatype = Literal[
     "string", "integer", "double", "boolean", "dateTime", "JSON", "nil", "described"
 ]  # fmt: skip
@@ -31,25 +34,25 @@ RoleDirection = Literal["used", "generated"]
 Whole = Literal["activity", "collective", "attempt", ""]
 
 
-class Value(msgspec.Struct, array_like=True, frozen=True):
+class Value(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A plain value's entity."""
 
-    id: Id
-    attribute: Id
+    id: ManyId
+    attribute: ManyId
     datatype: Datatype
     """An XSD or RDF local name; ``nil`` for None; for what could not be kept ``described``, with
     JSON of `pllib.records.Described` as its lexical form."""
     lexical: str
 
 
-class Attribute(msgspec.Struct, array_like=True, frozen=True):
+class Attribute(msgspec.Struct, array_like=True, frozen=True, gc=False):
     id: Id
     plan: Id
     name: str
     direction: AttributeDirection
 
 
-class Plan(msgspec.Struct, array_like=True, frozen=True):
+class Plan(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What was planned: a data transformation, learning stage or section; or a workflow."""
 
     id: Id
@@ -61,7 +64,7 @@ class Plan(msgspec.Struct, array_like=True, frozen=True):
     """Identity of the workflow's plan; None for a workflow."""
 
 
-class Run(msgspec.Struct, array_like=True, frozen=True):
+class Run(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A run and its attempt, as one rank's context tells it."""
 
     id: Id
@@ -79,7 +82,7 @@ class Run(msgspec.Struct, array_like=True, frozen=True):
     tags: tuple[str, ...] = ()
 
 
-class Agent(msgspec.Struct, array_like=True, frozen=True):
+class Agent(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A rank as a software agent that acted on behalf of a user, on a node."""
 
     id: Id
@@ -91,7 +94,7 @@ class Agent(msgspec.Struct, array_like=True, frozen=True):
     program: str
 
 
-class Association(msgspec.Struct, array_like=True, frozen=True):
+class Association(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Shared by all executions of one plan by one agent."""
 
     id: Id
@@ -99,7 +102,7 @@ class Association(msgspec.Struct, array_like=True, frozen=True):
     plan: Id
 
 
-class File(msgspec.Struct, array_like=True, frozen=True):
+class File(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A version of a file, directory or model; or a reference, when `kind` says so."""
 
     id: Id
@@ -112,7 +115,7 @@ class File(msgspec.Struct, array_like=True, frozen=True):
     """(name, datatype, lexical)"""
 
 
-class Collective(msgspec.Struct, array_like=True, frozen=True):
+class Collective(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What all ranks of an attempt do together."""
 
     id: Id
@@ -126,7 +129,7 @@ class Collective(msgspec.Struct, array_like=True, frozen=True):
     label: str
 
 
-class Role(msgspec.Struct, array_like=True, frozen=True):
+class Role(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A qualified usage or generation: a shared entity and the attribute that is its role."""
 
     activity: Id
@@ -136,7 +139,7 @@ class Role(msgspec.Struct, array_like=True, frozen=True):
     direction: RoleDirection
 
 
-class Activity(msgspec.Struct, array_like=True, frozen=True):
+class Activity(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """An execution by one rank, as far as these frames tell of it."""
 
     id: Id
@@ -149,14 +152,14 @@ class Activity(msgspec.Struct, array_like=True, frozen=True):
     ended_ns: int | None
     error: str | None
     index: int | None
-    used: list[Id]
+    used: list[ManyId]
     """Plain values."""
     generated: list[Value]
     collective: Id | None = None
     """What ranks share, of which this is one rank's part."""
 
 
-class Series(msgspec.Struct, array_like=True, frozen=True):
+class Series(msgspec.Struct, array_like=True, frozen=True, gc=False):
     id: Id
     run: Id
     rank: int
@@ -167,13 +170,13 @@ class Series(msgspec.Struct, array_like=True, frozen=True):
     unit: str | None
 
 
-class Points(msgspec.Struct, array_like=True, frozen=True):
+class Points(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Points of one run in columns, all of one length.  (log_id, seq) identifies a point."""
 
     log_id: list[bytes]
     seq: list[int]
-    series: list[Id]
-    activity: list[Id]
+    series: list[ManyId]
+    activity: list[ManyId]
     rank: list[int]
     name: list[str]
     step: list[int | None]
@@ -181,7 +184,7 @@ class Points(msgspec.Struct, array_like=True, frozen=True):
     value: list[float]
 
 
-class Session(msgspec.Struct, array_like=True, frozen=True):
+class Session(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The end of one rank's session: what it captured and lost."""
 
     log_id: Id
@@ -192,7 +195,7 @@ class Session(msgspec.Struct, array_like=True, frozen=True):
     closed_ns: int
 
 
-class Batch(msgspec.Struct, array_like=True, frozen=True):
+class Batch(msgspec.Struct, array_like=True, frozen=True, gc=False):
     version: int
     journal: Id
     """Identity of the journal (its log id, hex)."""
@@ -230,4 +233,31 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 encode_batch = msgspec.msgpack.Encoder().encode
-decode_batch = msgspec.msgpack.Decoder(Batch).decode
+_decode = msgspec.msgpack.Decoder(Batch).decode
+
+
+def decode_batch(data: bytes) -> Batch:
+    """Decode a batch and check that its identities are that.
+
+    Raises:
+        msgspec.MsgspecError: It is no batch, or an identity is none.
+    """
+    batch = _decode(data)
+    many = [value.id for value in batch.values]
+    many.extend(value.attribute for value in batch.values)
+    for activity in batch.activities:
+        many.extend(activity.used)
+        for value in activity.generated:
+            many.append(value.id)
+            many.append(value.attribute)
+    if batch.points is not None:
+        many.extend(batch.points.series)
+        many.extend(batch.points.activity)
+    text = "".join(many)
+    try:
+        whole = 2 * len(bytes.fromhex(text)) == len(text)
+    except ValueError:
+        whole = False
+    if not whole:
+        raise msgspec.ValidationError("an identity is not 32 hexadecimal digits")
+    return batch

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 
+import msgspec
 import pyoxigraph as ox
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from manager.mapping import map_batch
 from pllib import linked
@@ -86,16 +88,27 @@ def test_one_one_point_nought_and_true_are_three_values():
     assert len({(v.datatype, v.lexical) for v in batch.values[:6]}) == 6
 
 
-@pytest.mark.parametrize("field", ["queue", "journal"])
-def test_an_identity_that_is_none_is_refused(field):
+@pytest.mark.parametrize("forged", ["0" * 31 + ">", "0" * 32 + "\n", "", "0" * 31 + " ", "g" * 32])
+@pytest.mark.parametrize("where", ["queue", "activity", "used", "generated", "attribute", "value"])
+def test_an_identity_that_is_none_is_refused(where, forged):
     """Identities become IRIs, so they are checked where they come in."""
-    import msgspec
-
     batch = link([(0, frame(0, [0] * 10, [0] * 10))], JOURNAL, RUN)
-    for forged in ("0" * 31 + ">", "0" * 32 + "\n", "", "A" * 32):
-        data = linked.encode_batch(msgspec.structs.replace(batch, **{field: forged}))
-        with pytest.raises(msgspec.ValidationError):
-            linked.decode_batch(data)
+    (activity,), (value, *_) = batch.activities, batch.values
+    made = activity.generated[0]
+    wrong = {
+        "queue": lambda: replace(batch, queue=forged),
+        "activity": lambda: replace(batch, activities=[replace(activity, id=forged)]),
+        "used": lambda: replace(batch, activities=[replace(activity, used=[forged])]),
+        "generated": lambda: replace(
+            batch, activities=[replace(activity, generated=[replace(made, id=forged)])]
+        ),
+        "attribute": lambda: replace(
+            batch, activities=[replace(activity, generated=[replace(made, attribute=forged)])]
+        ),
+        "value": lambda: replace(batch, values=[replace(value, id=forged)]),
+    }
+    with pytest.raises(msgspec.ValidationError):
+        linked.decode_batch(linked.encode_batch(wrong[where]()))
 
 
 def test_all_lines_are_n_triples():
