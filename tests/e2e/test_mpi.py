@@ -50,7 +50,7 @@ def test_a_query_during_the_run_never_sees_half_a_batch(served: Site):
     assert ranks.poll() is None, "the run was over before it was asked about"
     enough.touch()
     assert ranks.wait(60) == 0
-    total = sum(int(line) for line in ranks.stdout)
+    total = sum(int(word) for word in ranks.stdout.read().split())
     assert seen == sorted(seen)
     assert served.count(TRANSFORMATIONS) == total
     served.verify()
