@@ -181,6 +181,17 @@ def test_at_the_spools_limit_records_are_dropped_and_counted(spool, monkeypatch)
     assert sum(isinstance(r, Transformation) for r in found) == 20_000 - lost
 
 
+def test_a_program_may_choose_to_wait_at_the_spools_limit(spool):
+    """The limit is a fraction of what is captured; the sender frees what it has handed on."""
+    settings = {"spool_full": "block", "spool_limit_bytes": 40_000, "flush_bytes": 4096}
+    with pllib.open(settings=settings) as session:
+        for n in range(20_000):
+            with session.transformation("step", used={"n": n}) as step:
+                step.generated(m=n)
+        assert not session.lost
+    assert [decode_values(step.used) for step in steps(spool)] == [[n] for n in range(20_000)]
+
+
 def test_threads_each_capture_whole_records(spool):
     def work(session: pllib.Session, number: int) -> None:
         for n in range(3000):
