@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 $(STAMP): setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[server,mpi,demo,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[server,interchange,plot,yaml,mpi,demo,lifecycle,dev]'
 	touch $@
 
 demo: $(STAMP)

@@ -26,11 +26,18 @@ ManyId = Annotated[str, msgspec.Meta(min_length=32, max_length=32)]
 Datatype = Literal[
     "string", "integer", "double", "boolean", "dateTime", "JSON", "nil", "described"
 ]  # fmt: skip
-EntityKind = Literal["file", "value"]
+EntityKind = Literal["file", "value", "dataset"]
 """``file`` stands for models, directories and references too."""
-FileKind = Literal["file", "directory", "model", "reference"]
-AttributeDirection = Literal["in", "out", "hyperparameter"]
+FileKind = Literal["file", "directory", "model", "checkpoint", "reference"]
+AttributeDirection = Literal["in", "out", "hyperparameter", "model_hyperparameter"]
 RoleDirection = Literal["used", "generated"]
+ValueType = Literal["hyperparameter", "model_hyperparameter", "evaluation"]
+NodeKind = Literal[
+    "study", "experiment", "plan", "attribute", "task", "algorithm", "implementation", "software",
+    "schema", "datastore", "featureset", "feature", "dataset", "featuredata", "characteristic",
+    "model_schema", "prospection", "evaluation_specification", "evaluation_procedure", "measure",
+    "persona", "job", "step", "content", "file", "activity", "attempt", "run",
+]  # fmt: skip
 Whole = Literal["activity", "collective", "attempt", ""]
 
 
@@ -103,7 +110,7 @@ class Association(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class File(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A version of a file, directory or model; or a reference, when `kind` says so."""
+    """A version of a file, directory, model or checkpoint; or a reference, as `kind` says."""
 
     id: Id
     kind: FileKind
@@ -137,6 +144,24 @@ class Role(msgspec.Struct, array_like=True, frozen=True, gc=False):
     entity_kind: EntityKind
     attribute: Id
     direction: RoleDirection
+    at_ns: int | None = None
+    """When, if not when the activity began or ended: a hyperparameter that was adapted."""
+    step: int | None = None
+
+
+class Node(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Anything else that has a name, or more to say of a thing in another table.
+
+    Properties are names that the manager knows (`manager.vocabulary`); it passes over others.
+    """
+
+    kind: NodeKind
+    id: Id
+    label: str | None = None
+    literals: tuple[tuple[str, Datatype, str], ...] = ()
+    """(property, datatype, lexical)"""
+    links: tuple[tuple[str, NodeKind, Id], ...] = ()
+    """(property, kind, identity)"""
 
 
 class Activity(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -159,6 +184,18 @@ class Activity(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What ranks share, of which this is one rank's part."""
 
 
+class SeriesSummary(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What the points of a series were; not finite ones are counted and left out of the rest."""
+
+    n_points: int
+    n_not_finite: int
+    first: float
+    last: float
+    least: float | None
+    most: float | None
+    mean: float | None
+
+
 class Series(msgspec.Struct, array_like=True, frozen=True, gc=False):
     id: Id
     run: Id
@@ -168,6 +205,7 @@ class Series(msgspec.Struct, array_like=True, frozen=True, gc=False):
     measure: Id
     """Identity of the attribute that is measured."""
     unit: str | None
+    summary: SeriesSummary | None = None
 
 
 class Points(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -222,6 +260,11 @@ class Batch(msgspec.Struct, array_like=True, frozen=True, gc=False):
     series: list[Series]
     points: Points | None
     sessions: list[Session]
+    nodes: list[Node] = []
+    types: list[tuple[ManyId, ValueType]] = []
+    """Plain values that people look for by class."""
+    imported: list[bytes] = []
+    """N-Triples."""
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -250,6 +293,7 @@ def decode_batch(data: bytes) -> Batch:
         for value in activity.generated:
             many.append(value.id)
             many.append(value.attribute)
+    many.extend(entity for entity, _ in batch.types)
     if batch.points is not None:
         many.extend(batch.points.series)
         many.extend(batch.points.activity)

@@ -101,6 +101,8 @@ class Started(Record, frozen=True, tag=3):
     transformation, which is nobody else's."""
     index: int | None = None
     only_rank: int | None = None
+    label: str = ""
+    """Of a trial, what tells it from others: its signature's name is `trial`."""
 
 
 class Ended(Record, frozen=True, tag=4):
@@ -150,9 +152,92 @@ class Closed(Record, frozen=True, tag=8):
     at_ns: int
 
 
+class Declared(Record, frozen=True, tag=9):
+    """One thing of a plan, declared: prospective provenance (`pllib.plans`)."""
+
+    seq: int
+    kind: str
+    """One of `pllib.plans.KINDS`."""
+    name: str
+    workflow: str = ""
+    """The workflow that it is of; empty for the session's own."""
+    within: str = ""
+    """Name of the plan that contains it, or of the study of an experiment; empty for none."""
+    properties: bytes = b"\x80"
+    """msgpack map of `pllib.plans.PROPERTIES` to a value, a name or a list of names."""
+
+
+class Adapted(Record, frozen=True, tag=10):
+    """A hyperparameter got a value while the activity ran; the signature's first `used` names it."""
+
+    seq: int
+    activity: int
+    signature: int
+    values: bytes
+    """The new value, as a msgpack list of one."""
+    step: int | None
+    at_ns: int
+
+
+class Summary(Record, frozen=True, tag=11):
+    """The end of a series: what its points were.  The signature's first `generated` names it.
+
+    NaN and infinities count in `n_points` and `n_not_finite`, and in nothing else.
+    """
+
+    seq: int
+    signature: int
+    n_points: int
+    n_not_finite: int
+    first: float
+    last: float
+    least: float | None = None
+    most: float | None = None
+    total: float = 0.0
+    """Sum of the finite points."""
+
+
+class Digested(Record, frozen=True, tag=12):
+    """What a file version holds, read beside the tracker or at ingest while it was unchanged."""
+
+    seq: int
+    store: str
+    path: str
+    size: int
+    mtime_ns: int
+    version: str
+    """As in `FileVersion`."""
+    digest: str | None
+    """``algorithm:hex``; None: the file had changed before it could be read."""
+    at_ns: int
+
+
+class Imported(Record, frozen=True, tag=13):
+    """Triples of somebody else's, as N-Triples without blank nodes."""
+
+    seq: int
+    triples: bytes
+
+
 AnyRecord = (
-    Context | Signature | Transformation | Started | Ended | Used | Generated | Metric | Closed
+    Context
+    | Signature
+    | Transformation
+    | Started
+    | Ended
+    | Used
+    | Generated
+    | Metric
+    | Closed
+    | Declared
+    | Adapted
+    | Summary
+    | Digested
+    | Imported
 )
+
+NO_RANK = -1
+"""Rank of a context that is no rank's: the tracker, `sprov ingest` or `sprov import` speaks."""
 
 
 class FileVersion(msgspec.Struct, array_like=True, frozen=True):
@@ -164,8 +249,15 @@ class FileVersion(msgspec.Struct, array_like=True, frozen=True):
     size: int
     mtime_ns: int
     kind: str = "file"
-    """file, directory or model."""
+    """file, directory, model or checkpoint."""
     characteristics: dict[str, Any] = {}
+    version: str = ""
+    """Of a directory: digest of its manifest, or what the user calls it."""
+    step: int | None = None
+    """Of a checkpoint, as is `best`."""
+    best: bool = False
+    score: float | None = None
+    """The metric that a checkpoint was kept for."""
 
 
 class Described(msgspec.Struct, array_like=True, frozen=True):
@@ -195,9 +287,30 @@ class Reference(msgspec.Struct, array_like=True, frozen=True):
 
     store: str
     key: str
+    version: str = ""
+
+
+class DatasetReference(msgspec.Struct, array_like=True, frozen=True):
+    """A data set, or the data of a feature set, by name."""
+
+    name: str
+    version: str | None = None
+    fingerprint: str | None = None
+    split: str | None = None
+    files: tuple[FileVersion, ...] = ()
+    characteristics: dict[str, Any] = {}
+    features: tuple[str, ...] | None = None
+    """Names of features when it is a feature set's data, else None."""
+
+
+class RunReference(msgspec.Struct, array_like=True, frozen=True):
+    """Another run, by its identity."""
+
+    run: str
 
 
 EXT_FILE, EXT_DESCRIBED, EXT_HANDLE, EXT_REFERENCE, EXT_BIG_INTEGER = 1, 2, 3, 4, 5
+EXT_DATASET, EXT_RUN = 6, 7
 
 _extensions: dict[int, msgspec.msgpack.Decoder[Any]] = {
     EXT_FILE: msgspec.msgpack.Decoder(FileVersion),
@@ -205,6 +318,8 @@ _extensions: dict[int, msgspec.msgpack.Decoder[Any]] = {
     EXT_HANDLE: msgspec.msgpack.Decoder(Handle),
     EXT_REFERENCE: msgspec.msgpack.Decoder(Reference),
     EXT_BIG_INTEGER: msgspec.msgpack.Decoder(str),
+    EXT_DATASET: msgspec.msgpack.Decoder(DatasetReference),
+    EXT_RUN: msgspec.msgpack.Decoder(RunReference),
 }
 
 
