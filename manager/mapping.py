@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from pllib import linked
+from pllib import identity, linked
 from pllib.identity import ID_BASE, digest
 
 from . import vocabulary as v
-from .ntriples import integer, literal, node, string, timestamp
+from .imported import accept
+from .ntriples import double, integer, literal, node, string, timestamp
 from .vocabulary import term
 
 Lines = list[str]
@@ -21,7 +22,6 @@ Lines = list[str]
 _ENTITY = f"<{ID_BASE}entity/"
 _ACTIVITY = f"<{ID_BASE}activity/"
 _ATTRIBUTE = f"<{ID_BASE}attribute/"
-ENTITY_KINDS = {"file": "file", "value": "entity"}
 
 
 def map_batch(batch: linked.Batch) -> Lines:
@@ -38,16 +38,26 @@ def map_batch(batch: linked.Batch) -> Lines:
         (batch.values, _value),
         (batch.files, _file),
         (batch.roles, _role),
+        (batch.nodes, _node),
         (batch.series, _series),
         (batch.sessions, _session),
     )
     for rows, mapper in tables:
         for row in rows:
             mapper(lines, row)
+    for entity, kind in batch.types:
+        lines.append(f"{_ENTITY}{entity}> {v.TYPE} {v.VALUE_TYPES[kind]} .\n")
     for derived_kind, derived, source_kind, source in batch.derivations:
-        ends = node(ENTITY_KINDS[derived_kind], derived), node(ENTITY_KINDS[source_kind], source)
+        ends = thing(derived_kind, derived), thing(source_kind, source)
         lines.append(f"{ends[0]} {v.DERIVED_FROM} {ends[1]} .\n")
+    for triples in batch.imported:
+        lines.extend(accept(triples)[0])
     return lines
+
+
+def thing(kind: str, identity: str) -> str:
+    """Return the IRI of a `pllib.linked` row of this kind, in angle brackets."""
+    return node(v.PATHS.get(kind, kind), identity)
 
 
 def map_watermark(batch: linked.Batch) -> Lines:
@@ -125,7 +135,7 @@ def _job(facts: dict[str, str]) -> str:
 
 
 def _agent(lines: Lines, agent: linked.Agent) -> None:
-    subject, user = node("agent", agent.id), node("user", digest("user", agent.user))
+    subject, user = node("agent", agent.id), node("user", identity.user(agent.user))
     host = node("node", digest("node", agent.host))
     _say(
         lines,
@@ -156,18 +166,11 @@ def _plan(lines: Lines, plan: linked.Plan) -> None:
     lines.append(f"{subject} {v.TYPE} {term('prov:Plan')} .\n")
 
 
-_ATTRIBUTE_CLASSES = {
-    "in": term("provml:Attribute"),
-    "out": term("provml:Attribute"),
-    "hyperparameter": term("provml:LearningHyperparameter"),
-}
-
-
 def _attribute(lines: Lines, attribute: linked.Attribute) -> None:
     _say(
         lines,
         node("attribute", attribute.id),
-        rdf_type=_ATTRIBUTE_CLASSES[attribute.direction],
+        rdf_type=v.ATTRIBUTES[attribute.direction],
         rdfs_label=string(attribute.name),
         sprov_direction=string(attribute.direction),
         provml_isPartOf=node("plan", attribute.plan),
@@ -246,44 +249,58 @@ def _value(lines: Lines, value: linked.Value) -> None:
 
 def _file(lines: Lines, file: linked.File) -> None:
     subject = node("file", file.id)
+    for kind in (*v.FILES[file.kind], v.ENTITY):
+        lines.append(f"{subject} {v.TYPE} {kind} .\n")
     _say(
         lines,
         subject,
-        rdf_type=v.FILES[file.kind],
         rdfs_label=string(file.path.rpartition("/")[2] or file.path),
         sprov_store=string(file.store),
         sprov_path=string(file.path),
+        sprov_version=_optional(file.version),
     )
-    lines.append(f"{subject} {v.TYPE} {v.ENTITY} .\n")
     if file.kind != "reference":
         _say(
             lines,
             subject,
             sprov_size=integer(file.size),
-            sprov_modified=timestamp(file.mtime_ns),
+            sprov_modified=timestamp(file.mtime_ns, digits=9),
         )
-    for name, datatype, lexical in file.characteristics:
-        item = node("characteristic", digest("characteristic", file.id, name))
-        _say(
-            lines,
-            item,
-            rdf_type=term("mls:ModelCharacteristic"),
-            rdfs_label=string(name),
-            prov_value=literal(datatype, lexical),
-        )
-        _say(lines, subject, provml_hasCharacteristic=item)
+
+
+def _node(lines: Lines, row: linked.Node) -> None:
+    """A property that a newer tracker names is passed over."""
+    subject = thing(row.kind, row.id)
+    for kind in v.NODES.get(row.kind, ()):
+        lines.append(f"{subject} {v.TYPE} {kind} .\n")
+    _say(lines, subject, rdfs_label=None if row.label is None else string(row.label))
+    for name, datatype, lexical in row.literals:
+        if name in v.PROPERTIES:
+            lines.append(f"{subject} {v.PROPERTIES[name]} {literal(datatype, lexical)} .\n")
+    for name, kind, target in row.links:
+        if name in v.PROPERTIES:
+            lines.append(f"{subject} {v.PROPERTIES[name]} {thing(kind, target)} .\n")
 
 
 def _role(lines: Lines, role: linked.Role) -> None:
     """A shared entity's part in an activity: plainly, and qualified with the attribute as role."""
     activity = node("activity", role.activity)
-    entity = node(ENTITY_KINDS[role.entity_kind], role.entity)
+    entity = thing(role.entity_kind, role.entity)
     attribute = node("attribute", role.attribute)
-    key = digest("role", role.activity, role.entity, role.attribute)
+    since = [] if role.at_ns is None else [role.at_ns]
+    key = digest("role", role.activity, role.entity, role.attribute, *since)
     if role.direction == "used":
         usage = node("usage", key)
         _say(lines, activity, prov_used=entity, prov_qualifiedUsage=usage)
-        _say(lines, usage, rdf_type=term("prov:Usage"), prov_entity=entity, prov_hadRole=attribute)
+        _say(
+            lines,
+            usage,
+            rdf_type=term("prov:Usage"),
+            prov_entity=entity,
+            prov_hadRole=attribute,
+            prov_atTime=None if role.at_ns is None else timestamp(role.at_ns),
+            sprov_step=None if role.step is None else integer(role.step),
+        )
         return
     generation = node("generation", key)
     _say(lines, entity, prov_wasGeneratedBy=activity, prov_qualifiedGeneration=generation)
@@ -297,9 +314,10 @@ def _role(lines: Lines, role: linked.Role) -> None:
 
 
 def _series(lines: Lines, series: linked.Series) -> None:
+    subject = node("series", series.id)
     _say(
         lines,
-        node("series", series.id),
+        subject,
         rdf_type=term("sprov:Series"),
         rdfs_label=string(series.name),
         sprov_run=node("run", series.run),
@@ -308,6 +326,27 @@ def _series(lines: Lines, series: linked.Series) -> None:
         provml_ofAttribute=node("attribute", series.measure),
         prov_wasAttributedTo=node("agent", series.agent),
     )
+    lines.append(f"{subject} {v.TYPE} {v.ENTITY} .\n")
+    if series.summary is not None:
+        _summary(lines, subject, series.summary)
+
+
+def _summary(lines: Lines, subject: str, summary: linked.SeriesSummary) -> None:
+    _say(
+        lines,
+        subject,
+        sprov_points=integer(summary.n_points),
+        sprov_notFinite=integer(summary.n_not_finite),
+        sprov_first=double(summary.first),
+        sprov_last=double(summary.last),
+        sprov_least=_optional_double(summary.least),
+        sprov_most=_optional_double(summary.most),
+        sprov_mean=_optional_double(summary.mean),
+    )
+
+
+def _optional_double(number: float | None) -> str | None:
+    return None if number is None else double(number)
 
 
 def _session(lines: Lines, session: linked.Session) -> None:

@@ -8,6 +8,7 @@ text goes through here.
 from __future__ import annotations
 
 import datetime
+import math
 
 from pllib.identity import ID_BASE
 
@@ -34,6 +35,13 @@ def integer(number: int) -> str:
     return f'"{number}"^^{DATATYPES["integer"]}'
 
 
+def double(number: float) -> str:
+    if math.isfinite(number):
+        return f'"{number!r}"^^{DATATYPES["double"]}'
+    text = "NaN" if math.isnan(number) else "INF" if number > 0 else "-INF"
+    return f'"{text}"^^{DATATYPES["double"]}'
+
+
 def node(kind: str, identity: str) -> str:
     """Return the IRI of a thing, in angle brackets."""
     return f"<{ID_BASE}{kind}/{identity}>"
@@ -42,8 +50,8 @@ def node(kind: str, identity: str) -> str:
 _seconds: dict[int, str] = {}
 
 
-def timestamp(ns: int) -> str:
-    """Return UTC nanoseconds as xsd:dateTime with microseconds, without trailing zeros."""
+def timestamp(ns: int, digits: int = 6) -> str:
+    """Return UTC nanoseconds as xsd:dateTime, cut to `digits` and without trailing zeros."""
     second, rest = divmod(ns, 1_000_000_000)
     text = _seconds.get(second)
     if text is None:
@@ -51,6 +59,5 @@ def timestamp(ns: int) -> str:
             _seconds.clear()
         moment = datetime.datetime.fromtimestamp(second, datetime.timezone.utc)
         text = _seconds[second] = f'"{moment:%Y-%m-%dT%H:%M:%S}'
-    micros = rest // 1000
-    fraction = f".{micros:06d}".rstrip("0") if micros else ""
-    return f'{text}{fraction}Z"^^{DATATYPES["dateTime"]}'
+    fraction = f".{rest:09d}"[: digits + 1].rstrip("0") if rest else ""
+    return f'{text}{fraction.rstrip(".")}Z"^^{DATATYPES["dateTime"]}'

@@ -48,6 +48,7 @@ EXECUTIONS = {
     "validation": term("provml:ValidationExecution"),
     "evaluation": term("provml:EvaluationExecution"),
     "feature_extraction": term("provml:FeatureExtractionExecution"),
+    "trial": term("sprov:TrialExecution"),
 }
 SECTION_EXECUTION = term("provml:LearningStageSectionExecution")
 
@@ -58,18 +59,126 @@ PLANS = {
     "validation": term("provml:Validation"),
     "evaluation": term("provml:Evaluation"),
     "feature_extraction": term("provml:FeatureExtraction"),
+    "trial": term("sprov:Trial"),
 }
 SECTION_PLAN = term("provml:LearningStageSection")
 
 ML_RUNS = ("training", "evaluation")
 """Stages whose collective is an mls:Run."""
 
-FILES = {
-    "file": term("sprov:File"),
-    "directory": term("sprov:Directory"),
-    "model": term("provml:Model"),
-    "reference": term("provml:DataReference"),
+ATTRIBUTES = {
+    "in": term("provml:Attribute"),
+    "out": term("provml:Attribute"),
+    "hyperparameter": term("provml:LearningHyperparameter"),
+    "model_hyperparameter": term("provml:ModelHyperparameter"),
 }
+
+VALUE_TYPES = {
+    "hyperparameter": term("provml:LearningHyperparameterValue"),
+    "model_hyperparameter": term("provml:ModelHyperparameterValue"),
+    "evaluation": term("provml:ModelEvaluation"),
+}
+
+FILES = {
+    "file": (term("sprov:File"),),
+    "directory": (term("sprov:Directory"),),
+    "model": (term("provml:Model"),),
+    "checkpoint": (term("provml:Model"), term("provml:Checkpoint")),
+    "reference": (term("provml:DataReference"),),
+}
+
+_PLAN, _AGENT = term("prov:Plan"), term("prov:Agent")
+
+NODES = {
+    "study": (term("provml:Study"), _PLAN),
+    "experiment": (term("provml:LearningExperiment"), _PLAN),
+    "task": (term("provml:LearningTask"), ENTITY),
+    "algorithm": (term("provml:Algorithm"), ENTITY),
+    "implementation": (term("provml:Implementation"), ENTITY),
+    "software": (term("provml:Software"), ENTITY),
+    "schema": (term("provml:DataSchema"), ENTITY),
+    "datastore": (term("provml:DataStore"), ENTITY),
+    "featureset": (term("provml:FeatureSet"), ENTITY),
+    "feature": (term("provml:Feature"), ENTITY),
+    "dataset": (term("provml:LearningDataSetReference"), term("mls:Data"), ENTITY),
+    "featuredata": (term("provml:FeatureSetData"), term("mls:Data"), ENTITY),
+    "characteristic": (term("provml:DatasetCharacteristic"), ENTITY),
+    "model_characteristic": (term("mls:ModelCharacteristic"), ENTITY),
+    "model_schema": (term("provml:ModelSchema"), ENTITY),
+    "prospection": (term("provml:ModelProspection"), ENTITY),
+    "evaluation_specification": (term("provml:EvaluationSpecification"), ENTITY),
+    "evaluation_procedure": (term("provml:EvaluationProcedure"), ENTITY),
+    "measure": (term("provml:EvaluationMeasure"), ENTITY),
+    "persona": (term("provml:Persona"), _AGENT),
+    "job": (term("sprov:Job"), ACTIVITY),
+    "step": (term("sprov:JobStep"), ACTIVITY),
+    "content": (term("sprov:Content"), ENTITY),
+    "association": (term("prov:Association"),),
+}
+"""Classes of a `pllib.linked.Node`, by its kind; of other kinds other tables tell."""
+
+PATHS = {
+    "persona": "user",
+    "featuredata": "dataset",
+    "model_characteristic": "characteristic",
+    "value": "entity",
+}
+"""Kind of IRI, where it is not the kind itself."""
+
+PROPERTIES = {
+    "declared": term("sprov:declared"),
+    "description": term("sprov:description"),
+    "type": term("sprov:declaredType"),
+    "unit": term("sprov:unit"),
+    "required": term("sprov:required"),
+    "default": term("sprov:default"),
+    "location": term("sprov:location"),
+    "store_kind": term("sprov:storeKind"),
+    "role": term("sprov:role"),
+    "fields": term("sprov:fields"),
+    "layers": term("sprov:layers"),
+    "index": term("sprov:index"),
+    "version": term("sprov:version"),
+    "split": term("sprov:split"),
+    "fingerprint": term("sprov:fingerprint"),
+    "digest": term("sprov:digest"),
+    "size": term("sprov:size"),
+    "overwritten": term("sprov:overwritten"),
+    "step": term("sprov:step"),
+    "best": term("sprov:best"),
+    "score": term("sprov:score"),
+    "cluster": term("sprov:cluster"),
+    "partition": term("sprov:partition"),
+    "account": term("sprov:account"),
+    "nodelist": term("sprov:nodelist"),
+    "value": VALUE,
+    "part_of": PART_OF,
+    "persona": term("provml:hasPersona"),
+    "task": term("provml:hasTask"),
+    "algorithm": term("provml:realizesAlgorithm"),
+    "implementation": term("provml:usesImplementation"),
+    "software": term("provml:usesSoftware"),
+    "evaluation": term("provml:hasEvaluationSpecification"),
+    "model_schema": term("provml:hasModelSchema"),
+    "prospection": term("provml:hasModelProspection"),
+    "schema": term("provml:hasSchema"),
+    "store": term("provml:isStoredIn"),
+    "feature_set": term("provml:hasFeatureSet"),
+    "features": term("provml:hasFeature"),
+    "of_feature_set": term("provml:ofFeatureSet"),
+    "procedure": term("provml:hasEvaluationProcedure"),
+    "measures": term("provml:hasMeasure"),
+    "measure": term("provml:ofMeasure"),
+    "dataset": term("provml:ofDataset"),
+    "characteristic": term("provml:hasCharacteristic"),
+    "content": term("prov:specializationOf"),
+    "member": term("prov:hadMember"),
+    "resumed_from": term("sprov:resumedFrom"),
+    "association": QUALIFIED_ASSOCIATION,
+    "agent": term("prov:agent"),
+    "plan": term("prov:hadPlan"),
+}
+"""Properties of a `pllib.linked.Node`."""
 
 DATATYPES = {
     "integer": term("xsd:integer"),

@@ -21,6 +21,11 @@ def digest(*parts: Part) -> str:
     return blake2b(_encode(parts), digest_size=16).hexdigest()
 
 
+def is_one(text: str) -> bool:
+    """Tell whether a text has the form of an identity."""
+    return len(text) == 32 and not text.strip("0123456789abcdef")
+
+
 def iri(kind: str, identity: str) -> str:
     """Return the IRI of the thing of this kind: ``https://w3id.org/sprov/id/<kind>/<digest>``."""
     return f"{ID_BASE}{kind}/{identity}"
@@ -44,12 +49,34 @@ def collective(attempt_id: str, path: str) -> str:
     return digest("collective", attempt_id, path)
 
 
-def plan(project: str, workflow: str, name: str) -> str:
-    return digest("plan", project, workflow, name)
+def plan(project: str, workflow: str, kind: str, name: str) -> str:
+    """What executions of one kind and name in a workflow follow; the workflow itself has no name.
+
+    `kind` is a part of it: a stage and a transformation of one name are two plans.
+    """
+    return digest("plan", project, workflow, kind, name)
 
 
-def attribute(project: str, workflow: str, transformation: str, direction: str, name: str) -> str:
-    return digest("attribute", project, workflow, transformation, direction, name)
+def attribute(plan_id: str, direction: str, name: str) -> str:
+    return digest("attribute", plan_id, direction, name)
+
+
+def named(kind: str, project: str, name: str) -> str:
+    """What a project knows by name: a study, an algorithm, a measure (`pllib.plans.THINGS`)."""
+    return digest(kind, project, name)
+
+
+def experiment(project: str, study: str | None, name: str) -> str:
+    """A learning experiment: studies may each have one of the same name."""
+    return digest("experiment", project, study or "", name)
+
+
+def user(name: str) -> str:
+    return digest("user", name)
+
+
+def job(cluster: str, job_id: str) -> str:
+    return digest("job", cluster, job_id)
 
 
 def used_value(run_id: str, attribute_id: str, datatype: str, lexical: str) -> str:
@@ -63,13 +90,28 @@ def generated_value(activity_id: str, attribute_id: str, ordinal: int) -> str:
     return blake2b(key.encode(), digest_size=16).hexdigest()
 
 
-def file_version(store: str, path: str, size: int, mtime_ns: int) -> str:
-    return digest("file", store, path, size, mtime_ns)
+def file_version(store: str, path: str, size: int, mtime_ns: int, version: str = "") -> str:
+    """A file as it was; `version` is a directory's manifest, which tells what its times do not."""
+    return digest("file", store, path, size, mtime_ns, *([version] if version else []))
 
 
-def reference(store: str, key: str) -> str:
-    return digest("reference", store, key)
+def content(of_bytes: str) -> str:
+    """What files hold: `of_bytes` is ``algorithm:hex``."""
+    return digest("content", of_bytes)
 
 
-def series(run_id: str, rank: int, name: str) -> str:
-    return digest("series", run_id, rank, name)
+def reference(store: str, key: str, version: str = "") -> str:
+    return digest("reference", store, key, *([version] if version else []))
+
+
+def dataset(
+    name: str, version: str | None, fingerprint: str | None, split: str | None, files: list[str]
+) -> str:
+    """A data set by its names; files count where nobody gave it a version or fingerprint."""
+    known = version is not None or fingerprint is not None
+    return digest("dataset", name, version, fingerprint, split, *([] if known else sorted(files)))
+
+
+def series(log_id: bytes, name: str) -> str:
+    """The points of one name in one log: of a run, a rank, and one opening of it."""
+    return digest("series", log_id, name)

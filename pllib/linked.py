@@ -35,8 +35,9 @@ ValueType = Literal["hyperparameter", "model_hyperparameter", "evaluation"]
 NodeKind = Literal[
     "study", "experiment", "plan", "attribute", "task", "algorithm", "implementation", "software",
     "schema", "datastore", "featureset", "feature", "dataset", "featuredata", "characteristic",
-    "model_schema", "prospection", "evaluation_specification", "evaluation_procedure", "measure",
-    "persona", "job", "step", "content", "file", "activity", "attempt", "run",
+    "model_characteristic", "model_schema", "prospection", "evaluation_specification",
+    "evaluation_procedure", "measure", "persona", "job", "step", "content", "association", "file",
+    "activity", "attempt", "run", "value",
 ]  # fmt: skip
 Whole = Literal["activity", "collective", "attempt", ""]
 
@@ -118,8 +119,8 @@ class File(msgspec.Struct, array_like=True, frozen=True, gc=False):
     path: str
     size: int
     mtime_ns: int
-    characteristics: tuple[tuple[str, Datatype, str], ...] = ()
-    """(name, datatype, lexical)"""
+    version: str = ""
+    """Of a directory or reference; empty for none."""
 
 
 class Collective(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -162,13 +162,17 @@ class Declared(Record, frozen=True, tag=9):
     workflow: str = ""
     """The workflow that it is of; empty for the session's own."""
     within: str = ""
-    """Name of the plan that contains it, or of the study of an experiment; empty for none."""
+    """Of an attribute or section: its plan as ``kind/name``, such as ``training/fit``; of an
+    experiment: its study; of a workflow: ``study/experiment``, each percent-encoded; empty for
+    none."""
     properties: bytes = b"\x80"
     """msgpack map of `pllib.plans.PROPERTIES` to a value, a name or a list of names."""
+    on_the_fly: bool = False
+    """An execution said it of its own plan, which promises no attributes by it."""
 
 
 class Adapted(Record, frozen=True, tag=10):
-    """A hyperparameter got a value while the activity ran; the signature's first `used` names it."""
+    """A hyperparameter got a value while the activity ran; the signature's first `used` is it."""
 
     seq: int
     activity: int
@@ -280,6 +284,8 @@ class Handle(msgspec.Struct, array_like=True, frozen=True):
     transformation: str
     name: str
     ordinal: int
+    kind: str = "transformation"
+    """Kind of the execution that `transformation` names."""
 
 
 class Reference(msgspec.Struct, array_like=True, frozen=True):

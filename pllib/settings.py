@@ -33,6 +33,9 @@ class Settings(msgspec.Struct, frozen=True):
     """A record waits at most about this long before it is sent."""
     close_timeout_s: float = 2.0
     """How long the end of a session may wait for the tracker."""
+    digest_limit_bytes: int = 8 << 30
+    """Files up to this size are read beside the tracker, or by `sprov ingest`, to know copies of
+    them; 0 reads none."""
 
 
 _CHOICES = {"mode": ("online", "offline", "off"), "spool_full": ("drop", "block")}

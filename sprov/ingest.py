@@ -16,14 +16,15 @@ import click
 from pllib import launch
 from pllib.errors import Error, LogError
 from pllib.log import LogReader, frame_key
+from pllib.opening import SHARED_MEMORY
 from pllib.project import Endpoint, Project, choose_endpoint, find, read_endpoint
 from pllib.records import Closed
 from pllib.sender import ask_status, deliver
-from pllib.session import SHARED_MEMORY
 from pllib.spool import is_abandoned
 from tracker.journal import Journal
 
-from .indexing import index, open_writer
+from .digesting import digest_unread
+from .indexing import VISIBLE_TIMEOUT_S, index, open_writer
 from .progress import bar
 
 JOURNAL = "ingest"
@@ -60,10 +61,7 @@ def ingest(logs: tuple[Path, ...]) -> None:
         _send(found, endpoint)
         click.echo(f"{_count(found)} handed to the running tracker")
     else:
-        with open_writer(project.store, project.series, project.snapshots) as writer:
-            _journal(found, project)
-            with bar(sum(log.n_records for log in found), "storing") as storing:
-                n_records = index(project, writer, storing.update)
+        n_records = store(project, found)
         click.echo(f"{_count(found)} journalled, {n_records} record(s) stored")
     _dispose(found)
     troubled = [log for log in found if log.trouble]
@@ -71,6 +69,25 @@ def ingest(logs: tuple[Path, ...]) -> None:
         click.echo(f"sprov: {log.trouble}", err=True)
     if troubled:
         raise SystemExit(LogError.exit_code)
+
+
+def store(project: Project, found: list[Log]) -> int:
+    """Journal and store logs, and what the files hold that they speak of.
+
+    Returns:
+        How many records were stored, of these logs and of earlier ones that had not been.
+    """
+    journal = Journal(project.journal / JOURNAL)
+    try:
+        with open_writer(project.store, project.series, project.snapshots) as writer:
+            _journal(found, journal)
+            with bar(sum(log.n_records for log in found), "storing") as storing:
+                n_records = index(project, writer, storing.update)
+            if writer.flush(VISIBLE_TIMEOUT_S) and digest_unread(project, journal):
+                index(project, writer)
+    finally:
+        journal.close()
+    return n_records
 
 
 def waiting(project: Project) -> list[Log]:
@@ -144,15 +161,11 @@ def _send(found: list[Log], endpoint: Endpoint) -> None:
             done = n_done
 
 
-def _journal(found: list[Log], project: Project) -> None:
-    journal = Journal(project.journal / JOURNAL)
-    try:
-        for frames in _chunks([frame for log in found for frame in log.frames]):
-            new = {frame_key(frame): frame for frame in frames if not journal.has(frame_key(frame))}
-            if new:
-                journal.append(list(new.items()))
-    finally:
-        journal.close()
+def _journal(found: list[Log], journal: Journal) -> None:
+    for frames in _chunks([frame for log in found for frame in log.frames]):
+        new = {frame_key(frame): frame for frame in frames if not journal.has(frame_key(frame))}
+        if new:
+            journal.append(list(new.items()))
 
 
 def _chunks(frames: list[bytes]) -> Iterator[list[bytes]]:

@@ -17,6 +17,7 @@ _CONFIG = """\
 # spool_full = "drop"           # drop (and count), block
 # flush_age_s = 0.25
 # close_timeout_s = 2.0
+# digest_limit_bytes = 8589934592   # larger files are not read to know copies of them
 """
 
 

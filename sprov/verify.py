@@ -18,7 +18,7 @@ from manager.mapping import map_batch
 from manager.store.snapshots import missing, open_snapshot
 from pllib.log import Frame, LogReader
 from pllib.project import Project, find
-from pllib.records import Closed, Context, Signature
+from pllib.records import NO_RANK, Closed, Context, Signature
 from query.engine import find_engine
 from tracker.journal import segments
 from tracker.linker import context_of, link
@@ -95,12 +95,13 @@ def check(project: Project) -> dict[str, Any]:
 
 
 def _summary(tallies: dict[bytes, Tally], absent: int, problems: list[str]) -> dict[str, Any]:
-    ended = [tally for tally in tallies.values() if tally.captured is not None]
+    sessions = [tally for tally in tallies.values() if tally.rank != NO_RANK]
+    ended = [tally for tally in sessions if tally.captured is not None]
     return {
-        "sessions": len(tallies),
-        "sessions_not_ended": len(tallies) - len(ended),
+        "sessions": len(sessions),
+        "sessions_not_ended": len(sessions) - len(ended),
         "captured": sum(tally.captured or 0 for tally in ended),
-        "journalled": sum(tally.journalled for tally in tallies.values()),
+        "journalled": sum(tally.journalled for tally in sessions),
         "lost": sum(tally.lost for tally in tallies.values()),
         "triples_missing": absent,
         "problems": problems,

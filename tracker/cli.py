@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from pllib.project import find
+from pllib.settings import from_process
 
 from .daemon import Tracker
 
@@ -30,7 +31,8 @@ def serve(name: str, bind: str, ready_file: Path | None) -> None:
         sprov tracker serve --name 4242 --bind 0.0.0.0
     """
     project = find().create()
-    daemon = Tracker(project.endpoints / f"{name}.json", project.journal / name, bind)
+    limit = from_process(project.config).digest_limit_bytes
+    daemon = Tracker(project.endpoints / f"{name}.json", project.journal / name, bind, limit)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())
     if ready_file is not None:

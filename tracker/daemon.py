@@ -16,6 +16,7 @@ from pllib import launch
 from pllib.errors import Error, UnavailableError
 from pllib.project import Endpoint, read_endpoint, update_endpoint
 
+from .digester import Digester
 from .handover import Handover, ManagerRestartedError
 from .journal import Follower, Journal
 from .server import Server, new_keys
@@ -23,12 +24,16 @@ from .workqueue import WorkQueues
 
 READ_AHEAD_RECORDS = 20_000
 IDLE_S = 0.05
+DIGEST_END_S = 0.5
+"""How long the end waits for a file that is being read; `sprov ingest` reads it then."""
 DRAIN_S = 10.0
 """How long the end waits for the manager to take what is journalled."""
 
 
 class Tracker:
-    def __init__(self, endpoint_file: Path, journal_folder: Path, bind: str) -> None:
+    def __init__(
+        self, endpoint_file: Path, journal_folder: Path, bind: str, digest_limit_bytes: int
+    ) -> None:
         """Open the journal and bind; then the endpoint file says so.
 
         A restart takes keys and port from the endpoint file, so that ranks find it again.
@@ -47,6 +52,7 @@ class Tracker:
         self._advertise(bind)
         self.queues = WorkQueues()
         self.handover = Handover(self._manager)
+        self.digester = Digester(self.journal, digest_limit_bytes)
         self._follower = Follower(self.journal)
         self._watermarks: dict[str, int] = {}
         self._settled = -1
@@ -61,9 +67,12 @@ class Tracker:
         gc.set_threshold(200_000, 50, 50)
         linking = threading.Thread(target=self._link, name="linker", daemon=True)
         sealing = threading.Thread(target=self._seal, name="sealer", daemon=True)
-        linking.start()
-        sealing.start()
+        digesting = threading.Thread(target=self._digest, name="digester", daemon=True)
+        for thread in (linking, sealing, digesting):
+            thread.start()
         self.server.serve(self._stopping.is_set, self.status)
+        self.digester.stop()
+        digesting.join(DIGEST_END_S)
         self._received_all.set()
         self.journal.wake()
         linking.join(DRAIN_S)
@@ -131,6 +140,7 @@ class Tracker:
         batch = self.queues.take(self.journal.identity, all_ages=self._received_all.is_set())
         if batch is None:
             return False
+        self.digester.offer(batch.files)
         try:
             self.handover.hand_over(batch)
         except ManagerRestartedError:
@@ -163,6 +173,12 @@ class Tracker:
             except OSError as exc:
                 self.trouble = f"sealing: {exc}"
 
+    def _digest(self) -> None:
+        try:
+            self.digester.run()
+        except Exception as exc:  # noqa: BLE001  seen by `status`; everything else goes on
+            self.trouble = f"digester stopped: {type(exc).__name__}: {exc}"
+
     def status(self) -> dict[str, Any]:
         """Return counts for `sprov status`."""
         now = time.time()
@@ -175,7 +191,13 @@ class Tracker:
             "unread_frames": self.journal.durable - self._follower.ordinal,
             "settled": self._settled >= self.journal.durable,
             "handed_over": self.handover.n_records,
-            "trouble": self.trouble or self.server.trouble or self.handover.trouble,
+            "digested": self.digester.n_digested,
+            "overwritten": self.digester.n_overwritten,
+            "to_digest": self.digester.n_waiting,
+            "trouble": self.trouble
+            or self.server.trouble
+            or self.handover.trouble
+            or self.digester.trouble,
             "ranks": [
                 {
                     "run": peer.run,

@@ -5,13 +5,14 @@ restarts.  Frames are numbered through from 0 by their ordinal; a segment is nam
 of its first frame.  A segment that is full is sealed: its frames are compressed, one by one, so
 that ordinals stay.
 
-Guarantee: what `sync` returned from is durable, and `read` never yields anything else.
+Guarantee: what `append` returned from is durable, and `read` never yields anything else.
 Assumption: one writer a folder, held by a lock file.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import threading
@@ -65,7 +66,7 @@ def read_journal(folder: Path, start: int = 0) -> Iterator[tuple[int, Frame]]:
 
 
 class Journal:
-    """The writing end; `append` and `sync` are for one thread, all else for any."""
+    """The writing end; `close` when no other thread appends any more."""
 
     def __init__(self, folder: Path, segment_bytes: int = SEGMENT_BYTES) -> None:
         """Open or make a journal; what it holds is known afterwards.
@@ -87,7 +88,8 @@ class Journal:
         self.durable = self._next
         """Ordinals below this are durable."""
         self._changed = threading.Condition()
-        self._failed = False
+        self._appending = threading.Lock()
+        self._failed = self._closed = False
         self._writer = self._new_segment()
 
     @property
@@ -98,11 +100,17 @@ class Journal:
         return key[1] in self._seen.get(key[0], ())
 
     def append(self, frames: list[tuple[FrameKey, bytes]]) -> None:
-        """Append packed frames and sync.
+        """Append packed frames and sync; any thread may, one at a time.
 
         Raises:
             OSError: Disk full or failed; none of these frames counts.
         """
+        with self._appending:
+            if self._closed:
+                raise OSError(errno.ESHUTDOWN, "the journal is closed")
+            self._append(frames)
+
+    def _append(self, frames: list[tuple[FrameKey, bytes]]) -> None:
         if self._failed:
             self._roll()
             self._failed = False
@@ -147,6 +155,9 @@ class Journal:
         return False
 
     def close(self) -> None:
+        """End; who appends afterwards gets an OSError."""
+        with self._appending:
+            self._closed = True
         self._writer.close()
         if self._writer.n_frames == 0:
             self._writer.path.unlink()

@@ -7,6 +7,7 @@ from names (`pllib.identity`), and what needs several frames is computed by quer
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote
@@ -15,29 +16,44 @@ import msgspec
 
 from pllib import identity, linked
 from pllib.log import Frame, record_bodies
+from pllib.plans import TRIAL
 from pllib.records import (
+    NO_RANK,
     ROOT,
+    Adapted,
     AnyRecord,
     Closed,
     Context,
+    Declared,
+    Digested,
     Ended,
-    FileVersion,
     Generated,
-    Handle,
+    Imported,
     Metric,
-    Reference,
+    RunReference,
     Signature,
     Started,
+    Summary,
     Transformation,
     Used,
     decode,
     decode_values,
 )
 
+from .contexts import introduce
+from .entities import Entities, Entity, Shared
 from .literals import literal
+from .prospective import Plans
+from .tables import Derivation, Tables
 
-HYPERPARAMETER = "hp:"
-"""Prefix that pllib gives the names of hyperparameters."""
+HYPERPARAMETERS: dict[str, linked.AttributeDirection] = {
+    "hp": "hyperparameter",
+    "mhp": "model_hyperparameter",
+}
+"""Prefixes that pllib gives the names of hyperparameters, before a colon."""
+
+RESUMED_FROM = "resumed_from"
+EVALUATING = ("evaluation", "validation")
 
 
 def context_of(frame: Frame) -> Context | None:
@@ -57,16 +73,13 @@ def link(frames: Iterable[tuple[int, Frame]], journal: str, queue: str) -> linke
     Args:
         frames: (ordinal in the journal, frame), all of the run `queue`, in order.
     """
-    linking = _Linking()
+    tables = Tables()
     ordinals = []
     for ordinal, frame in frames:
         ordinals.append(ordinal)
-        linking.frame(frame)
-    return linking.batch(journal, queue, ordinals)
+        _link_frame(tables, frame)
+    return tables.batch(journal, queue, ordinals)
 
-
-Shared = tuple[linked.EntityKind, str]
-"""A shared entity: a file, reference or what a handle stands for."""
 
 PLAIN = frozenset({int, float, str, bool})
 """Types of most values, which are never shared."""
@@ -74,105 +87,61 @@ PLAIN = frozenset({int, float, str, bool})
 UNREADABLE = (LookupError, ValueError, TypeError, RecursionError, msgspec.MsgspecError)
 """What a record raises that no pllib of this version writes."""
 
-FILE_KINDS: dict[str, linked.FileKind] = {"model": "model", "directory": "directory"}
+
+def _link_frame(tables: Tables, frame: Frame) -> None:
+    """Link one frame; a record that a newer pllib writes, or a wrong one, is passed over."""
+    context = context_of(frame)
+    if context is not None:
+        speaker = _Speaker(tables, frame.log_id, context)
+        for body in record_bodies(frame.payload):
+            try:
+                record = decode(body)
+            except msgspec.MsgspecError:
+                continue
+            with contextlib.suppress(*UNREADABLE):
+                speaker.say(record)
 
 
 class _Names:
     """A signature with its identities: one a frame."""
 
-    __slots__ = ("association", "generated", "kind", "name", "plan", "used")
+    __slots__ = ("association", "generated", "kind", "plan", "used")
 
-    def __init__(self, kind: str, name: str, plan: str, association: str) -> None:
+    def __init__(self, kind: str, plan: str, association: str) -> None:
         self.kind = kind
-        self.name = name
         self.plan = plan
         self.association = association
         self.used: list[str] = []
         self.generated: list[str] = []
 
 
-class _Linking:
-    """The tables of one batch, keyed by identity."""
-
-    def __init__(self) -> None:
-        self.n_records = 0
-        self.runs: dict[str, linked.Run] = {}
-        self.agents: dict[str, linked.Agent] = {}
-        self.plans: dict[str, linked.Plan] = {}
-        self.attributes: dict[str, linked.Attribute] = {}
-        self.associations: dict[str, linked.Association] = {}
-        self.collectives: dict[str, linked.Collective] = {}
-        self.activities: list[linked.Activity] = []
-        self.values: dict[str, linked.Value] = {}
-        self.files: dict[str, linked.File] = {}
-        self.roles: dict[tuple[str, str, str], linked.Role] = {}
-        self.derivations: dict[tuple[linked.EntityKind, str, linked.EntityKind, str], None] = {}
-        self.series: dict[str, linked.Series] = {}
-        self.points = linked.Points([], [], [], [], [], [], [], [], [])
-        self.sessions: list[linked.Session] = []
-        self.used_ids: dict[tuple[str, str, str], str] = {}
-
-    def batch(self, journal: str, queue: str, ordinals: list[int]) -> linked.Batch:
-        return linked.Batch(
-            version=linked.WIRE_VERSION,
-            journal=journal,
-            queue=queue,
-            first=ordinals[0] if ordinals else 0,
-            last=ordinals[-1] if ordinals else 0,
-            n_frames=len(ordinals),
-            n_records=self.n_records,
-            runs=list(self.runs.values()),
-            agents=list(self.agents.values()),
-            plans=list(self.plans.values()),
-            attributes=list(self.attributes.values()),
-            associations=list(self.associations.values()),
-            collectives=list(self.collectives.values()),
-            activities=self.activities,
-            values=list(self.values.values()),
-            files=list(self.files.values()),
-            roles=list(self.roles.values()),
-            derivations=list(self.derivations),
-            series=list(self.series.values()),
-            points=self.points if self.points.seq else None,
-            sessions=self.sessions,
-        )
-
-    def frame(self, frame: Frame) -> None:
-        """Link one frame; a record that a newer pllib writes, or a wrong one, is passed over."""
-        context = context_of(frame)
-        if context is not None:
-            speaker = _Speaker(self, frame.log_id, context)
-            for body in record_bodies(frame.payload):
-                try:
-                    record = decode(body)
-                except msgspec.MsgspecError:
-                    continue
-                with contextlib.suppress(*UNREADABLE):
-                    speaker.say(record)
-
-
 class _Speaker:
     """One frame's speaker: a session, with what the frame has named so far."""
 
-    def __init__(self, tables: _Linking, log_id: bytes, context: Context) -> None:
+    def __init__(self, tables: Tables, log_id: bytes, context: Context) -> None:
         self._tables = tables
         self._log_id = log_id
         self._context = context
         self._signatures: dict[int, _Names] = {}
+        self._resumes: set[str] = set()
         self._attempt = identity.attempt(context.run, context.restart)
-        self._agent = identity.digest(
-            "agent", self._attempt, context.rank, context.host, context.pid
-        )
+        self._plans = Plans(tables, context.project, context.workflow)
+        self._entities = Entities(tables, self._plans)
         self._handlers: dict[type, Any] = {
             Transformation: self._transformation,
             Started: self._started,
             Ended: self._ended,
             Used: self._used,
             Generated: self._generated,
+            Adapted: self._adapted,
             Metric: self._metric,
+            Summary: self._summary,
             Closed: self._closed,
+            Declared: self._declared,
+            Digested: self._digested,
+            Imported: self._imported,
         }
-        self._introduce()
+        self._agent = "" if context.rank == NO_RANK else introduce(tables, self._plans, context)
 
     def say(self, record: AnyRecord) -> None:
         if isinstance(record, Signature):
@@ -181,60 +150,26 @@ class _Speaker:
             self._tables.n_records += 1
             self._handlers[type(record)](record)
 
-    def _introduce(self) -> None:
-        context, tables = self._context, self._tables
-        workflow = self._plan("workflow", "")
-        tables.runs.setdefault(
-            self._attempt,
-            linked.Run(
-                context.run, self._attempt, context.restart, context.name, context.study,
-                context.experiment, workflow, context.project, context.program, context.user,
-                context.size, context.facts, context.tags,
-            ),
-        )  # fmt: skip
-        tables.agents.setdefault(
-            self._agent,
-            linked.Agent(
-                self._agent, context.run, context.rank, context.host, context.pid, context.user,
-                context.program,
-            ),
-        )  # fmt: skip
-
-    def _plan(self, kind: str, name: str) -> str:
-        context = self._context
-        plan = identity.plan(context.project, context.workflow, name)
-        if plan not in self._tables.plans:
-            workflow = None if kind == "workflow" else self._plan("workflow", "")
-            label = context.workflow if kind == "workflow" else name
-            self._tables.plans[plan] = linked.Plan(plan, kind, label, workflow)
-        return plan
-
     def _define(self, record: Signature) -> None:
-        whole = record.kind == "run"
-        plan = self._plan("workflow", "") if whole else self._plan(record.kind, record.name)
+        if not self._agent:
+            return
+        plan = self._plans.plan(record.kind, record.name)
         association = identity.digest("association", self._agent, plan)
         self._tables.associations.setdefault(
             association, linked.Association(association, self._agent, plan)
         )
-        names = _Names(record.kind, "" if whole else record.name, plan, association)
-        names.used = [self._used_attribute(names, name) for name in record.used]
-        names.generated = [self._attribute(names, "out", name) for name in record.generated]
+        names = _Names(record.kind, plan, association)
+        names.used = [self._used_attribute(plan, name) for name in record.used]
+        names.generated = [self._plans.attribute(plan, "out", name) for name in record.generated]
         self._signatures[record.id] = names
 
-    def _used_attribute(self, names: _Names, name: str) -> str:
-        if name.startswith(HYPERPARAMETER):
-            return self._attribute(names, "hyperparameter", name[len(HYPERPARAMETER) :])
-        return self._attribute(names, "in", name)
-
-    def _attribute(self, names: _Names, direction: linked.AttributeDirection, name: str) -> str:
-        context = self._context
-        attribute = identity.attribute(
-            context.project, context.workflow, names.name, direction, name
-        )
-        if attribute not in self._tables.attributes:
-            self._tables.attributes[attribute] = linked.Attribute(
-                attribute, names.plan, name, direction
-            )
+    def _used_attribute(self, plan: str, name: str) -> str:
+        prefix, colon, rest = name.partition(":")
+        if colon and prefix in HYPERPARAMETERS:
+            return self._plans.attribute(plan, HYPERPARAMETERS[prefix], rest)
+        attribute = self._plans.attribute(plan, "in", name)
+        if name == RESUMED_FROM:
+            self._resumes.add(attribute)
         return attribute
 
     def _activity(self, seq: int) -> str:
@@ -246,10 +181,9 @@ class _Speaker:
         used, sources = self._use(activity, names, decode_values(record.used))
         values = decode_values(record.generated)
         generated, made = self._generate(activity, names, values, record.seq)
-        for derived in made:
-            for source in sources:
-                link = (*derived, *source)
-                self._tables.derivations[link] = None
+        for derived, source in itertools.product(made, sources):
+            edge: Derivation = (*derived, *source)
+            self._tables.derivations[edge] = None
         self._tables.activities.append(
             linked.Activity(
                 activity, names.kind, names.association, *self._parent(record.parent),
@@ -266,12 +200,14 @@ class _Speaker:
 
     def _started(self, record: Started) -> None:
         names = self._signatures[record.signature]
+        activity = self._activity(record.activity)
         collective = self._collective(record.path) if record.path else None
+        if record.label:
+            self._tables.node("activity", activity, record.label)
         self._tables.activities.append(
             linked.Activity(
-                self._activity(record.activity), names.kind, names.association,
-                *self._parent(record.parent), record.started_ns, None, None, record.index, [], [],
-                collective,
+                activity, names.kind, names.association, *self._parent(record.parent),
+                record.started_ns, None, None, record.index, [], [], collective,
             )
         )  # fmt: skip
 
@@ -282,7 +218,7 @@ class _Speaker:
             above, _, here = path.rpartition("/")
             kind, name, index, _ = (unquote(part) for part in here.split(":"))
             self._tables.collectives[found] = linked.Collective(
-                found, kind, self._plan(kind, name),
+                found, kind, self._plans.plan(kind, TRIAL if kind == TRIAL else name),
                 self._collective(above) if above else self._attempt, not above,
                 int(index) if index and len(index) < 20 else None, f"{name} {index}".strip(),
             )  # fmt: skip
@@ -302,6 +238,16 @@ class _Speaker:
         generated, _ = self._generate(activity, names, values, record.seq)
         self._add(record.activity, generated=generated)
 
+    def _adapted(self, record: Adapted) -> None:
+        """A value that is used from a moment on: its usage says since when."""
+        names = self._signatures[record.signature]
+        attribute, (value,) = names.used[0], decode_values(record.values)
+        entity = self._used_value(attribute, *literal(value))
+        activity = self._activity(record.activity)
+        self._tables.roles[activity, entity, attribute, record.at_ns] = linked.Role(
+            activity, entity, "value", attribute, "used", record.at_ns, record.step
+        )
+
     def _add(
         self,
         seq: int,
@@ -320,122 +266,135 @@ class _Speaker:
 
     def _use(
         self, activity: str, names: _Names, values: list[Any]
-    ) -> tuple[list[str], list[Shared]]:
-        """Return plain values' identities, and shared entities as (kind, identity)."""
+    ) -> tuple[list[str], list[Entity]]:
+        """Return plain values' identities, and the shared things among the rest."""
         plain: list[str] = []
-        shared: list[Shared] = []
+        things: list[Entity] = []
         for attribute, value in zip(names.used, values, strict=False):
-            entities = None if type(value) in PLAIN else self._shared(value)
-            if entities:
-                shared.extend(entities)
-                self._play(activity, entities, attribute, "used")
+            shared = None if type(value) in PLAIN else self._entities.of(value)
+            if shared is not None:
+                things.extend(shared.things)
+                self._play(activity, shared, attribute, "used")
+            elif isinstance(value, RunReference) and identity.is_one(value.run):
+                self._resume(activity, "run", value.run)
             else:
                 plain.append(self._used_value(attribute, *literal(value)))
-        return plain, shared
+        return plain, things
 
     def _used_value(self, attribute: str, datatype: linked.Datatype, lexical: str) -> str:
         key = (attribute, datatype, lexical)
-        found = self._tables.used_ids.get(key)
+        tables = self._tables
+        found = tables.used_ids.get(key)
         if found is None:
             found = identity.used_value(self._context.run, *key)
-            self._tables.used_ids[key] = found
-            self._tables.values[found] = linked.Value(found, attribute, datatype, lexical)
+            tables.used_ids[key] = found
+            tables.values[found] = linked.Value(found, attribute, datatype, lexical)
+            if attribute in tables.hyperparameters:
+                tables.types[found] = tables.hyperparameters[attribute]
         return found
 
     def _generate(
         self, activity: str, names: _Names, values: list[Any], ordinal: int
-    ) -> tuple[list[linked.Value], list[Shared]]:
+    ) -> tuple[list[linked.Value], list[Entity]]:
         plain: list[linked.Value] = []
-        shared: list[Shared] = []
+        things: list[Entity] = []
         for attribute, value in zip(names.generated, values, strict=False):
-            entities = None if type(value) in PLAIN else self._shared(value)
-            if entities:
-                shared.extend(entities)
-                self._play(activity, entities, attribute, "generated")
+            shared = None if type(value) in PLAIN else self._entities.of(value)
+            if shared is not None:
+                things.extend(shared.things)
+                self._play(activity, shared, attribute, "generated")
             else:
                 entity = identity.generated_value(activity, attribute, ordinal)
                 plain.append(linked.Value(entity, attribute, *literal(value)))
-        return plain, shared
+        if names.kind in EVALUATING:
+            self._evaluate(plain)
+        return plain, things
+
+    def _evaluate(self, values: list[linked.Value]) -> None:
+        """Numbers that an evaluation or validation generates are evaluations of a model."""
+        for value in values:
+            if value.datatype in ("double", "integer"):
+                self._tables.types[value.id] = "evaluation"
+                name = self._tables.attributes[value.attribute].name
+                self._plans.measure(value.attribute, name)
 
     def _play(
-        self,
-        activity: str,
-        entities: list[Shared],
-        attribute: str,
-        direction: linked.RoleDirection,
+        self, activity: str, shared: Shared, attribute: str, direction: linked.RoleDirection
     ) -> None:
-        for kind, entity in entities:
-            self._tables.roles[(activity, entity, attribute)] = linked.Role(
+        for kind, entity in (*shared.things, *shared.members):
+            self._tables.roles[activity, entity, attribute, None] = linked.Role(
                 activity, entity, kind, attribute, direction
             )
+            if attribute in self._resumes and kind == "file":
+                self._resume(activity, "file", entity)
 
-    def _shared(self, value: Any) -> list[Shared]:
-        """Return the shared entities that a value is or lists: files, references, handles."""
-        if isinstance(value, FileVersion):
-            return [("file", self._file(value))]
-        if isinstance(value, Reference):
-            return [("file", self._reference(value))]
-        if isinstance(value, Handle):
-            return [("value", self._handle(value))]
-        if isinstance(value, list) and value and isinstance(value[0], FileVersion | Handle):
-            return [entity for item in value for entity in self._shared(item)]
-        return []
-
-    def _file(self, value: FileVersion) -> str:
-        entity = identity.file_version(value.store, value.path, value.size, value.mtime_ns)
-        characteristics = tuple((k, *literal(v)) for k, v in value.characteristics.items())
-        key = f"{entity}{value.kind}"
-        self._tables.files[key] = linked.File(
-            entity,
-            FILE_KINDS.get(value.kind, "file"),
-            value.store,
-            value.path,
-            value.size,
-            value.mtime_ns,
-            characteristics,
-        )
-        return entity
-
-    def _reference(self, value: Reference) -> str:
-        entity = identity.reference(value.store, value.key)
-        self._tables.files[entity] = linked.File(entity, "reference", value.store, value.key, 0, 0)
-        return entity
-
-    def _handle(self, value: Handle) -> str:
-        context = self._context
-        attribute = identity.attribute(
-            context.project, context.workflow, value.transformation, "out", value.name
-        )
-        activity = identity.activity(bytes.fromhex(value.log_id), value.activity)
-        return identity.generated_value(activity, attribute, value.ordinal)
+    def _resume(self, activity: str, kind: linked.NodeKind, source: str) -> None:
+        self._tables.node("activity", activity, links=(("resumed_from", kind, source),))
 
     def _metric(self, record: Metric) -> None:
-        context, tables = self._context, self._tables
-        names = self._signatures[record.signature]
-        measure = names.generated[0]
-        name = tables.attributes[measure].name
-        series = identity.series(context.run, context.rank, name)
-        tables.series.setdefault(
-            series,
-            linked.Series(
-                series, context.run, context.rank, name, self._agent, measure, record.unit
-            ),
-        )
-        points = tables.points
+        name, series = self._series(record.signature, record.unit)
+        points = self._tables.points
         points.log_id.append(self._log_id)
         points.seq.append(record.seq)
         points.series.append(series)
         points.activity.append(self._activity(record.activity))
-        points.rank.append(context.rank)
+        points.rank.append(self._context.rank)
         points.name.append(name)
         points.step.append(record.step)
         points.at_ns.append(record.at_ns)
         points.value.append(record.value)
 
-    def _closed(self, record: Closed) -> None:
-        self._tables.sessions.append(
-            linked.Session(
-                self._log_id.hex(), self._context.run, self._agent, record.n_records,
-                record.lost, record.at_ns,
+    def _series(
+        self, signature: int, unit: str | None, summary: linked.SeriesSummary | None = None
+    ) -> tuple[str, str]:
+        """Return name and identity of the series that a signature's first generated name is."""
+        context, tables = self._context, self._tables
+        measured = self._signatures[signature].generated[0]
+        name = tables.attributes[measured].name
+        series = identity.series(self._log_id, name)
+        known = tables.series.get(series)
+        if known is None or summary is not None:
+            self._plans.measure(measured, name)
+            unit = unit or (known.unit if known else None)
+            tables.series[series] = linked.Series(
+                series, context.run, context.rank, name, self._agent, measured, unit, summary
             )
+        return name, series
+
+    def _summary(self, record: Summary) -> None:
+        n_finite = record.n_points - record.n_not_finite
+        mean = record.total / n_finite if n_finite else None
+        summary = linked.SeriesSummary(
+            record.n_points, record.n_not_finite, record.first, record.last, record.least,
+            record.most, mean,
         )  # fmt: skip
+        self._series(record.signature, None, summary)
+
+    def _closed(self, record: Closed) -> None:
+        if self._context.rank != NO_RANK:
+            self._tables.sessions.append(
+                linked.Session(
+                    self._log_id.hex(), self._context.run, self._agent, record.n_records,
+                    record.lost, record.at_ns,
+                )
+            )  # fmt: skip
+
+    def _declared(self, record: Declared) -> None:
+        workflow = record.workflow or self._context.workflow
+        Plans(self._tables, self._context.project, workflow).declare(record)
+
+    def _digested(self, record: Digested) -> None:
+        file = identity.file_version(
+            record.store, record.path, record.size, record.mtime_ns, record.version
+        )
+        node = self._tables.node
+        if record.digest is None:
+            node("file", file, None, (("overwritten", "boolean", "true"),))
+            return
+        content = identity.content(record.digest)
+        size = ("size", *literal(record.size))
+        node("content", content, None, (("digest", "string", record.digest), size))
+        node("file", file, links=(("content", "content", content),))
+
+    def _imported(self, record: Imported) -> None:
+        self._tables.imported.append(record.triples)

@@ -13,10 +13,20 @@ from typing import Any
 import msgspec
 
 from pllib import linked
-from pllib.records import Described, FileVersion, Handle, Reference
+from pllib.records import (
+    DatasetReference,
+    Described,
+    FileVersion,
+    Handle,
+    Reference,
+    RunReference,
+)
 
 Literal = tuple[linked.Datatype, str]
 """Datatype (local name, see `pllib.linked.Value`) and lexical form."""
+
+
+_STRUCTS = (DatasetReference, Described, FileVersion, Handle, Reference, RunReference)
 
 
 def literal(value: Any) -> Literal:
@@ -74,7 +84,7 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return double(value)
-    if isinstance(value, Described | FileVersion | Reference | Handle):
+    if isinstance(value, _STRUCTS):
         return {k: _plain(v) for k, v in msgspec.structs.asdict(value).items() if v is not None}
     if isinstance(value, bytes):
         return {"bytes": len(value)}

@@ -1,0 +1,69 @@
+"""Who speaks: the run, attempt, job, agent and user that a session's context tells of."""
+
+from __future__ import annotations
+
+from pllib import identity, linked
+from pllib.records import Context
+
+from .prospective import Plans
+from .tables import Tables
+
+_JOB_FACTS = ("cluster", "partition", "account", "nodelist")
+
+
+def introduce(tables: Tables, plans: Plans, context: Context) -> str:
+    """Add what a rank's context says; return the identity of the rank as an agent."""
+    attempt = identity.attempt(context.run, context.restart)
+    if attempt not in tables.runs:
+        tables.runs[attempt] = linked.Run(
+            context.run, attempt, context.restart, context.name, context.study,
+            context.experiment, plans.workflow(), context.project, context.program, context.user,
+            context.size, context.facts, context.tags,
+        )  # fmt: skip
+        _follow(tables, plans, context)
+        _place(tables, context, attempt)
+    agent = identity.digest("agent", attempt, context.rank, context.host, context.pid)
+    if agent not in tables.agents:
+        tables.agents[agent] = linked.Agent(
+            agent, context.run, context.rank, context.host, context.pid, context.user,
+            context.program,
+        )  # fmt: skip
+    return agent
+
+
+def _follow(tables: Tables, plans: Plans, context: Context) -> None:
+    """A run is associated with its user, who follows the experiment, else the study."""
+    plan = plans.experiment(context.study, context.experiment)
+    if plan is None:
+        return
+    user = identity.user(context.user)
+    kind: linked.NodeKind = "study" if context.experiment is None else "experiment"
+    association = identity.digest("association", user, plan)
+    tables.node(
+        "association", association, links=(("agent", "persona", user), ("plan", kind, plan))
+    )
+    tables.node("run", context.run, links=(("association", "association", association),))
+
+
+def _place(tables: Tables, context: Context, attempt: str) -> None:
+    """An attempt is part of the Slurm job, or of its step, that it ran in."""
+    facts = context.facts
+    if "job_id" not in facts:
+        return
+    label = job_name(facts)
+    literals = tuple((name, "string", facts[name]) for name in _JOB_FACTS if name in facts)
+    whole: tuple[str, linked.NodeKind, str]
+    job = identity.job(facts.get("cluster", ""), label)
+    tables.node("job", job, label, literals)  # type: ignore[arg-type]
+    whole = ("part_of", "job", job)
+    if "step_id" in facts:
+        step = identity.job(facts.get("cluster", ""), f"{label}.{facts['step_id']}")
+        tables.node("step", step, f"{label}.{facts['step_id']}", links=(whole,))
+        whole = ("part_of", "step", step)
+    tables.node("attempt", attempt, links=(whole,))
+
+
+def job_name(facts: dict[str, str]) -> str:
+    """Return the job as `squeue` prints it: 4242, or 4242_7 in an array."""
+    array, task = facts.get("array_job_id"), facts.get("array_task_id")
+    return f"{array}_{task}" if array and task else facts["job_id"]
