@@ -15,15 +15,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from .captured import captured
-from .data import File, Model
+from .data import Dataset, Directory, FeatureSet, File, Model, Ref
 from .errors import Error
 from .execution import Execution, Stage, Transformation, innermost
 from .off import OFF, Off
-from .session import Session, latest, open_session
+from .session import Session, latest
 
 __all__ = [
-    "Error", "Execution", "File", "Model", "Off", "Session", "Stage", "Transformation",
-    "captured", "current", "open",
+    "Dataset", "Directory", "Error", "Execution", "FeatureSet", "File", "Model", "Off", "Ref",
+    "Session", "Stage", "Transformation", "captured", "current", "declare", "open",
 ]  # fmt: skip
 
 
@@ -36,6 +36,7 @@ def open(
     workflow: str | None = None,
     tags: tuple[str, ...] = (),
     config: Any = None,
+    resume_from: Any = None,
     mode: str | None = None,
     settings: Mapping[str, Any] | None = None,
     facts: Mapping[str, str] | None = None,
@@ -47,7 +48,9 @@ def open(
         run: Tells runs of one launch apart; part of the run's identity.
         name: For people.
         workflow: Name of what is run; by default the experiment, study or program.
-        config: A dict, Namespace, dataclass or OmegaConf; recorded as hyperparameters.
+        config: A dict, Namespace, dataclass, OmegaConf or pydantic model, nested as it may be;
+            recorded as hyperparameters with dotted names.
+        resume_from: A checkpoint's path or a run, as for `Session.resumed_from`.
         mode: online, offline or off.
         settings: See `pllib.settings.Settings`.
         facts: Job facts to add to those of the environment.
@@ -55,11 +58,32 @@ def open(
     Raises:
         Error: A setting is not usable or no spool can be made; after this nothing is raised.
     """
+    from .opening import open_session
+
     session = open_session(
         study=study, experiment=experiment, run=run, name=name, workflow=workflow, tags=tags,
-        config=config, mode=mode, settings=settings, facts=facts,
+        config=config, resume_from=resume_from, mode=mode, settings=settings, facts=facts,
     )  # fmt: skip
     return OFF if session is None else session
+
+
+def declare(workflow: Any) -> None:
+    """Declare what is planned: prospective provenance of a study, its workflows and data.
+
+    It goes into the open session, or into the next one that opens.  What is wrong in it is told on
+    stderr and counted there, and the rest is kept; ``sprov declare --check`` tells it beforehand.
+
+    Args:
+        workflow: A dict, or the path of a YAML or JSON file: docs/reference/declaration.md.
+    """
+    from .declaration import declare_in
+
+    declare_in(workflow, _session())
+
+
+def _session() -> Session | None:
+    inner = innermost.get()
+    return latest() if inner is None else inner._session
 
 
 def current() -> Execution | Off:

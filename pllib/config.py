@@ -1,31 +1,111 @@
-"""Configurations of any kind, flattened to names and values."""
+"""Configurations of any kind, flattened to names and values.
+
+What can't be read, such as an OmegaConf value that is missing or an attribute that raises, is
+described and costs the rest nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from .foreign import is_theirs
+from .values import as_text, described
 
-def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Flatten a dict, Namespace, dataclass or OmegaConf to dotted names."""
+MAX_DEPTH = 16
+MAX_NAMES = 4096
+"""A configuration that contains itself must end."""
+
+_MARKS = ("__dataclass_fields__", "__attrs_attrs__", "model_fields", "__fields__")
+"""Of a dataclass, attrs class, and pydantic model of either major version."""
+
+Item = tuple[Any, Callable[[], Any]]
+"""Name of a field, and what returns its value, or raises."""
+
+
+def flatten(config: Any) -> dict[str, Any]:
+    """Flatten a dict, Namespace, dataclass, OmegaConf or pydantic model to dotted names.
+
+    Lists stay values.  Anything else that has no fields is a value named ``config``.
+    """
     if config is None:
         return {}
-    if not isinstance(config, Mapping):
-        config = _fields(config)
     flat: dict[str, Any] = {}
-    for key, value in config.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            flat.update(flatten(value, f"{name}."))
-        else:
-            flat[name] = value
+    items = _items(config)
+    if items is None:
+        return {"config": config}
+    _flatten(items, "", 0, flat)
     return flat
 
 
-def _fields(config: Any) -> Mapping[str, Any]:
-    names = getattr(type(config), "__dataclass_fields__", None)
-    if names is not None:
-        return {name: getattr(config, name) for name in names}
-    if hasattr(config, "__dict__"):
-        return dict(vars(config))
-    return {"config": config}
+def _flatten(items: Iterator[Item], prefix: str, depth: int, flat: dict[str, Any]) -> None:
+    for key, read in items:
+        if len(flat) >= MAX_NAMES:
+            return
+        name = f"{prefix}{as_text(key)}"
+        value, inner = _read(read)
+        if inner is None:
+            flat[name] = value
+        elif depth >= MAX_DEPTH:
+            flat[name] = described(type(value).__name__, "nested too deep")
+        else:
+            before = len(flat)
+            _flatten(inner, f"{name}.", depth + 1, flat)
+            if len(flat) == before:
+                flat[name] = {}
+
+
+def _read(read: Callable[[], Any]) -> tuple[Any, Iterator[Item] | None]:
+    """Return a field's value, and its own fields if it is a configuration; never raises for it."""
+    try:
+        value = read()
+        if _is_nested(value):
+            return value, _items(value)
+        return (_list(value) if _is_omegaconf(value) else value), None
+    except Exception as exc:
+        if is_theirs(exc):
+            raise
+        return described(type(exc).__name__, as_text(exc).partition("\n")[0]), None
+
+
+def _is_nested(value: Any) -> bool:
+    """Tell whether a value is a configuration of its own, and no object that is a value."""
+    kind = type(value)
+    return (
+        isinstance(value, Mapping)
+        or kind.__name__ in ("Namespace", "SimpleNamespace")
+        or any(hasattr(kind, mark) for mark in _MARKS)
+    )
+
+
+def _items(config: Any) -> Iterator[Item] | None:
+    """Return the fields of a configuration; None if it has none."""
+    kind = type(config)
+    if isinstance(config, Mapping):
+        return ((key, _getter(config.__getitem__, key)) for key in list(config))
+    if hasattr(kind, "__dataclass_fields__"):
+        names = list(kind.__dataclass_fields__)
+    elif hasattr(kind, "__attrs_attrs__"):
+        names = [field.name for field in kind.__attrs_attrs__]
+    elif hasattr(kind, "model_fields") or hasattr(kind, "__fields__"):
+        names = list(getattr(kind, "model_fields", None) or kind.__fields__)
+    elif hasattr(config, "__dict__") and not isinstance(config, type):
+        names = [name for name in vars(config) if not name.startswith("_")]
+    else:
+        return None
+    return ((name, _getter(config.__getattribute__, name)) for name in names)
+
+
+def _getter(read: Callable[[Any], Any], key: Any) -> Callable[[], Any]:
+    return lambda: read(key)
+
+
+def _is_omegaconf(value: Any) -> bool:
+    return type(value).__module__.partition(".")[0] == "omegaconf"
+
+
+def _list(value: Any) -> Any:
+    """Return an OmegaConf list as a plain one, its interpolations resolved."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(value, resolve=True)

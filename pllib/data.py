@@ -1,14 +1,17 @@
-"""What users say of data: a file, a model, as it is at the moment when they say it."""
+"""What users say of data: a file, a model, a data set, as it is at the moment when they say it."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 from . import launch, mounts, records
 from .records import Described, FileVersion
+
+Path = str | os.PathLike[str]
 
 
 class File:
@@ -21,10 +24,14 @@ class File:
     __slots__ = ("path",)
     kind = "file"
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = os.fspath(path)
 
     def characteristics(self) -> dict[str, Any]:
+        return {}
+
+    def said(self) -> dict[str, Any]:
+        """Return fields of the version that no file system knows."""
         return {}
 
 
@@ -38,12 +45,12 @@ class Handle:
 
 
 class Model(File):
-    """A file that holds a model; characteristics are whatever should be said of it."""
+    """A file or directory that holds a model; characteristics are whatever should be said of it."""
 
     __slots__ = ("_characteristics",)
     kind = "model"
 
-    def __init__(self, path: str | os.PathLike[str], **characteristics: Any) -> None:
+    def __init__(self, path: Path, **characteristics: Any) -> None:
         super().__init__(path)
         self._characteristics = characteristics
 
@@ -51,25 +58,127 @@ class Model(File):
         return self._characteristics
 
 
+class Checkpoint(Model):
+    """A model as a training left it at a step; `Execution.checkpoint` makes it."""
+
+    __slots__ = ("best", "score", "step")
+    kind = "checkpoint"
+
+    def __init__(
+        self,
+        path: Path,
+        step: int | None = None,
+        best: bool = False,
+        score: float | None = None,
+        characteristics: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(path, **(characteristics or {}))
+        self.step, self.best, self.score = step, best, score
+
+    def said(self) -> dict[str, Any]:
+        return {"step": self.step, "best": self.best, "score": self.score}
+
+
+class Directory(File):
+    """A directory as one thing, such as a Zarr store or a sharded checkpoint.
+
+    Its version is a digest over path, size and modification time of what is in it, as far as that
+    is 10,000 entries; a larger one needs a `version`, with which nothing in it is looked at.
+    Record it by one rank, after the others are done.
+    """
+
+    __slots__ = ("version",)
+    kind = "directory"
+
+    def __init__(self, path: Path, *, version: Any = None) -> None:
+        super().__init__(path)
+        self.version = version
+
+
+class Ref:
+    """A record in a database, object store or container file: ``Ref("s3://data", "raw/1.h5")``."""
+
+    __slots__ = ("id", "store", "version")
+
+    def __init__(self, store: str, id: Any, *, version: Any = None) -> None:
+        self.store = store
+        self.id = id
+        self.version = version
+
+
+class Dataset:
+    """A data set by name, with the files that it is made of as they are now.
+
+    Args:
+        name, version, fingerprint, split: What tells it from others; each as text.
+        files: Paths, `File` or `Directory`.
+        characteristics: Whatever should be said of it, such as ``n_rows=1797``.
+    """
+
+    __slots__ = ("characteristics", "files", "fingerprint", "name", "split", "version")
+    features: tuple[Any, ...] | None = None
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        version: Any = None,
+        fingerprint: Any = None,
+        split: str | None = None,
+        files: Iterable[Path | File] = (),
+        **characteristics: Any,
+    ) -> None:
+        self.name = name
+        self.version = version
+        self.fingerprint = fingerprint
+        self.split = split
+        single = isinstance(files, str | os.PathLike | File)
+        self.files: tuple[Any, ...] = (files,) if single else tuple(files)
+        self.characteristics = characteristics
+
+
+class FeatureSet(Dataset):
+    """The data of a feature set: a data set of which the names of the features are known."""
+
+    __slots__ = ("features",)
+
+    def __init__(
+        self,
+        name: str,
+        features: Iterable[str] = (),
+        *,
+        version: Any = None,
+        files: Iterable[Path | File] = (),
+        **characteristics: Any,
+    ) -> None:
+        super().__init__(name, version=version, files=files, **characteristics)
+        self.features = (features,) if isinstance(features, str) else tuple(features)
+
+
 def version_of(file: File) -> FileVersion | Described:
     """Return the version of a file as it is now, or why there is none to be had."""
     path = os.path.realpath(os.fsdecode(file.path))
+    name = path if path.isascii() else path.encode("utf-8", "backslashreplace").decode()
     try:
         found = _fstat(path)
     except OSError as exc:
-        return Described(type=file.kind, reason=exc.strerror or type(exc).__name__, preview=path)
+        return Described(type=file.kind, reason=exc.strerror or type(exc).__name__, preview=name)
+    contents = found.st_size, found.st_mtime_ns, ""
     if stat.S_ISDIR(found.st_mode):
-        return Described(
-            type="directory", reason="a directory has no version of its own", preview=path
-        )
-    return FileVersion(
-        path,
-        _store_of(path, found.st_dev),
-        found.st_size,
-        found.st_mtime_ns,
-        file.kind,
-        file.characteristics(),
-    )
+        if file.kind == "file":
+            return Described("directory", "a directory: record it as pllib.Directory", preview=name)
+        from .directory import contents_of
+
+        inside = contents_of(path, getattr(file, "version", None))
+        if isinstance(inside, Described):
+            return inside
+        contents = inside
+    elif file.kind == "directory":
+        return Described(type="directory", reason="Not a directory", preview=name)
+    size, mtime_ns, version = contents
+    store = _store_of(path, found.st_dev)
+    more = file.characteristics()
+    return FileVersion(name, store, size, mtime_ns, file.kind, more, version, **file.said())
 
 
 def _fstat(path: str) -> os.stat_result:

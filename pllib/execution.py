@@ -10,6 +10,8 @@ raises is recorded and goes on.
 
 from __future__ import annotations
 
+import os
+import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from operator import index
@@ -23,6 +25,7 @@ from . import identity, records
 from .config import flatten
 from .data import Handle
 from .foreign import is_theirs
+from .plans import STAGES, TRIAL
 from .records import (
     NO_VALUES,
     TRANSFORMATION_TAG,
@@ -33,16 +36,18 @@ from .records import (
     Used,
     encode,
 )
+from .series import CLEAR, F64, HEAD, POINT_BYTES, STEPPED_BYTES, U64, line_of, pack_stepped
 from .shape import MAX_SHAPES, Shape
-from .values import LONG_BYTES, encode_each, interned
+from .values import LONG_BYTES, encode_list, interned
 from .values import encode as encode_values
 
 if TYPE_CHECKING:
     from .session import Session
 
-STAGES = ("training", "validation", "evaluation", "feature_extraction")
-HYPERPARAMETER = "hp:"
-"""Prefix of a used name that is a hyperparameter of the stage."""
+HYPERPARAMETER, MODEL_HYPERPARAMETER = "hp:", "mhp:"
+"""Prefixes of a used name that is a hyperparameter of the stage's, or of the model's."""
+MAX_NAMES = 128
+"""Of used values in a record; a configuration with more is several records."""
 
 innermost: ContextVar[Execution | None] = ContextVar("sprov_execution", default=None)
 
@@ -65,7 +70,8 @@ class Handles(Mapping[str, Handle]):
             raise KeyError(name)
         owner = self._execution
         log_id = owner._session.log_id.hex()
-        return Handle(records.Handle(log_id, owner.seq, owner.name, name, self._ordinal))
+        record = records.Handle(log_id, owner.seq, owner.name, name, self._ordinal, owner.kind)
+        return Handle(record)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -87,6 +93,10 @@ class Execution:
     path: str
     """Kind, name, index and occurrence from the run down; empty in a transformation."""
     only_rank: int | None
+    step: int | None
+    """Index of the innermost section that it is, or is in."""
+    _known: dict[str, bytes]
+    """The hyperparameters that were recorded last, as `pllib.learning` marks them."""
 
     @property
     def iri(self) -> str:
@@ -105,14 +115,95 @@ class Execution:
     def metric(
         self, name: str, value: Any, *, step: int | None = None, unit: str | None = None
     ) -> None:
-        """Record a point of a series; the default step is the innermost section's index."""
-        self._session.guard(self._metric, name, value, step, unit)
+        """Record a point of a series.
+
+        The default step is the index of the section that this is or is in, else that of the
+        innermost open one.
+        """
+        session = self._session
+        try:
+            line = session.local.lines.get(name)
+            if line is not None and line.owner is self and line.unit is unit:
+                if value.__class__ is not float:
+                    value = float(value)
+                if step is None and not line.stepped:
+                    step = self._within().step
+                writer = line.writer
+                if not writer.busy:
+                    writer.busy = True
+                    at = writer.at
+                    stop = at + POINT_BYTES
+                    if stop <= writer.limit:
+                        seq = next(session.sequence)
+                        if step is None:
+                            line.pack(
+                                writer.map, at + 4, HEAD, seq, line.middle, time_ns(), F64, value
+                            )
+                            writer.words[at >> 2] = line.length
+                        else:
+                            pack_stepped(
+                                writer.map, at + 4, HEAD, seq, line.start, step, U64, time_ns(),
+                                F64, value,
+                            )  # fmt: skip
+                            writer.words[at >> 2] = STEPPED_BYTES
+                        writer.at = stop
+                        writer.n_records += 1
+                        line.points.append(value)
+                        line.last_seq = seq
+                        writer.busy = False
+                        return
+                    writer.busy = False
+        except struct.error:  # a step that is no whole number of 64 bits: nothing is committed
+            writer.map[at + 4 : stop] = CLEAR
+            writer.busy = False
+        except BaseException as exc:
+            session.interrupted()
+            if not isinstance(exc, Exception) or is_theirs(exc):
+                raise
+        session.guard(self._metric, name, value, step, unit)
 
     def metrics(self, mapping: Mapping[str, Any], *, step: int | None = None) -> None:
         """Record a point of each series."""
         points: dict[str, Any] = self._session.guard(lambda: dict(mapping)) or {}
         for name, value in points.items():
             self.metric(name, value, step=step)
+
+    def hyperparameter(self, name: str, value: Any, *, step: int | None = None) -> None:
+        """Record that a hyperparameter has a new value; nothing if it is the last one again.
+
+        The last one is that of the stage around, its initial hyperparameters included.
+        """
+        from .learning import adapt
+
+        self._session.guard(adapt, self, name, value, step)
+
+    def checkpoint(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        step: int | None = None,
+        metric: Any = None,
+        best: bool = False,
+    ) -> None:
+        """Record a model version that was just saved, a file or directory.
+
+        Args:
+            step: By default as in `metric`.
+            metric: What it scored: a number, or numbers by name of which the first is the score.
+            best: It is the best so far.
+        """
+        from .learning import checkpoint
+
+        self._session.guard(checkpoint, self, path, step, metric, best)
+
+    def resumed_from(self, path_or_run: Any) -> None:
+        """Record that this goes on from a checkpoint (its path), or from a run.
+
+        A run is its IRI, the digest in it, or an open session; other text is kept as it is.
+        """
+        from .learning import resumed_from
+
+        self._session.guard(resumed_from, self, path_or_run)
 
     def transformation(
         self,
@@ -129,21 +220,58 @@ class Execution:
         kind: str,
         name: str | None = None,
         *,
-        hyperparameters: Mapping[str, Any] | None = None,
+        hyperparameters: Any = None,
+        model_hyperparameters: Any = None,
+        used: Mapping[str, Any] | None = None,
+        only_rank: int | None = None,
+        task: str | None = None,
+        algorithm: str | None = None,
+        implementation: str | None = None,
+        software: str | None = None,
+        evaluation: str | None = None,
+        model_schema: str | None = None,
+        prospection: str | None = None,
+    ) -> Stage:
+        """Return a learning stage execution; the ranks of one stage are one training.
+
+        Args:
+            kind: training, validation, evaluation or feature_extraction.
+            hyperparameters, model_hyperparameters: Configurations of any kind (`pllib.open`).
+            task, algorithm, implementation, software, evaluation, model_schema, prospection: Names
+                of what its plan is for, realizes, uses or is specified by.
+        """
+        kind, name = interned(kind), interned(kind if name is None else name)
+        session = self._session
+        if kind not in STAGES:
+            session.lose(f"no stage kind {kind}: one of {', '.join(STAGES)}", 0)
+        plan = {
+            "task": task, "algorithm": algorithm, "implementation": implementation,
+            "software": software, "evaluation": evaluation, "model_schema": model_schema,
+            "prospection": prospection,
+        }  # fmt: skip
+        if any(value is not None for value in plan.values()):
+            from .learning import declare_stage
+
+            session.guard(declare_stage, session, kind, name, plan)
+        values = session.guard(as_hyperparameters, hyperparameters) or {}
+        more = session.guard(as_hyperparameters, model_hyperparameters, MODEL_HYPERPARAMETER)
+        return Stage(self, kind, name, None, [values, more, used], only_rank)
+
+    def trial(
+        self,
+        name: str,
+        hyperparameters: Any = None,
+        *,
         used: Mapping[str, Any] | None = None,
         only_rank: int | None = None,
     ) -> Stage:
-        """Return a learning stage execution: a training, validation, evaluation or
-        feature_extraction.  The ranks of one stage are one training."""
-        kind, name = interned(kind), interned(kind if name is None else name)
-        if kind not in STAGES:
-            self._session.lose(f"no stage kind {kind}: one of {', '.join(STAGES)}", 0)
-        values = self._session.guard(_stage_values, hyperparameters, used) or {}
-        return Stage(self, kind, name, None, values, only_rank)
+        """Return a trial of a sweep: what is done in it is done with these hyperparameters."""
+        values = self._session.guard(as_hyperparameters, hyperparameters)
+        return Stage(self, TRIAL, TRIAL, None, [values, used], only_rank, interned(name))
 
     def section(self, kind: str, index: int | None = None) -> Stage:
         """Return a section of a stage, such as an epoch."""
-        return Stage(self, interned(kind), interned(kind), index, {}, None)
+        return Stage(self, interned(kind), interned(kind), index, _NOTHING, None)
 
     def sections(self, kind: str, indices: int | Iterable[int]) -> Iterator[Stage]:
         """Go through sections: ``for epoch in training.sections("epoch", 10):``."""
@@ -156,12 +284,32 @@ class Execution:
         inner = innermost.get()
         return inner if inner is not None and inner._session is self._session else self
 
+    def start_with(self, values: Mapping[str, Any]) -> None:
+        """Record values that it uses from the start; hyperparameters may be adapted later."""
+        from .learning import initial
+
+        names = [*values]
+        for at in range(0, len(names), MAX_NAMES):
+            used = self._used_some({name: values[name] for name in names[at : at + MAX_NAMES]})
+            self._known.update(initial(*used))
+
+    def default_step(self) -> int | None:
+        """Return the step of what is recorded without one."""
+        return self.step if self.step is not None else self._within().step
+
     def _used(self, mapping: Mapping[str, Any] | None, values: dict[str, Any]) -> None:
-        names, data = _split({**(mapping or {}), **values})
+        both = {**(mapping or {}), **values}
+        names = [*both]
+        for at in range(0, max(len(names), 1), MAX_NAMES):
+            self._used_some({name: both[name] for name in names[at : at + MAX_NAMES]})
+
+    def _used_some(self, values: Mapping[str, Any]) -> tuple[list[str], bytes]:
+        names, data = _split(values)
         self._session.write(
             (self.kind, self.name, names, _NOTHING),
             lambda sig: _pack(Used(self._session.next_seq(), self.seq, sig, data)),
         )
+        return names, data
 
     def _generated(
         self, mapping: Mapping[str, Any] | None, values: dict[str, Any]
@@ -174,25 +322,24 @@ class Execution:
         )
         return Handles(self, names, seq)
 
-    def _metric(self, name: str, value: Any, step: int | None, unit: str | None) -> None:
-        point = float(value)
-        if step is None:
-            step = self._step()
-        seq, at_ns = self._session.next_seq(), time_ns()
-        self._session.write(
-            (self.kind, self.name, _NOTHING, [interned(name)]),
-            lambda sig: _pack(
-                Metric(seq, self.seq, sig, None if step is None else int(step), at_ns, point, unit)
-            ),
+    def _metric(self, name: Any, value: Any, step: Any, unit: Any) -> None:
+        """Write a point where the inlined path does not: another series, execution or chunk."""
+        session, point = self._session, float(value)
+        number = self.default_step() if step is None else int(step)
+        shape = session.shape(self.kind, self.name, _NOTHING, [interned(name)])
+        measured_in = None if unit is None else interned(unit)
+        seq, at_ns = session.next_seq(), time_ns()
+        writer = session.write_shaped(
+            shape, lambda sig: _pack(Metric(seq, self.seq, sig, number, at_ns, point, measured_in))
         )
-
-    def _step(self) -> int | None:
-        within: Execution | None = self
-        while within is not None:
-            if isinstance(within, Stage) and within.index is not None:
-                return within.index
-            within = getattr(within, "_outer", None)
-        return None
+        if writer is None:
+            return
+        line = line_of(writer, self, name, unit, shape, seq)
+        if line is None:
+            session.lose(f"over {MAX_SHAPES:,} series: no summary of the others", 0)
+        else:
+            line.points.append(point)
+            line.last_seq = seq
 
 
 def each_index(indices: int | Iterable[int]) -> Iterable[int]:
@@ -208,13 +355,9 @@ def as_index(value: Any) -> int | None:
     return number if abs(number) < 1 << 63 else None
 
 
-def _stage_values(hyperparameters: Any, used: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {**as_hyperparameters(hyperparameters), **(used or {})}
-
-
-def as_hyperparameters(config: Any) -> dict[str, Any]:
+def as_hyperparameters(config: Any, prefix: str = HYPERPARAMETER) -> dict[str, Any]:
     """Return a configuration of any kind as used values, marked as hyperparameters."""
-    return {f"{HYPERPARAMETER}{name}": value for name, value in flatten(config).items()}
+    return {f"{prefix}{name}": value for name, value in flatten(config).items()}
 
 
 def _split(values: Mapping[str, Any]) -> tuple[list[str], bytes]:
@@ -222,23 +365,17 @@ def _split(values: Mapping[str, Any]) -> tuple[list[str], bytes]:
     return [interned(name) for name in values], encode_list([*values.values()])
 
 
-def encode_list(values: list[Any]) -> bytes:
-    """Encode values, one by one if together they can't be or get too long."""
-    try:
-        data = encode_values(values)
-    except Exception as exc:
-        if is_theirs(exc):
-            raise
-        return encode_each(values)
-    return data if len(data) <= LONG_BYTES else encode_each(values)
-
-
 class Stage(Execution):
-    """A stage or section: its start is recorded at once, and so is all that is said in it."""
+    """A stage, section or trial: its start is recorded at once, and so is all that is said in it.
+
+    Args:
+        values: Mappings of what it uses from the start.
+        label: Of a trial, its name.
+    """
 
     __slots__ = (
-        "_outer", "_parent", "_session", "_values", "index", "kind", "name", "occurrences",
-        "only_rank", "path", "seq",
+        "_known", "_outer", "_parent", "_session", "_values", "index", "kind", "label", "name",
+        "occurrences", "only_rank", "path", "seq", "step",
     )  # fmt: skip
 
     def __init__(
@@ -247,19 +384,22 @@ class Stage(Execution):
         kind: str,
         name: str,
         index: int | None,
-        used: Mapping[str, Any],
+        values: list[Any],
         only_rank: int | None,
+        label: str = "",
     ) -> None:
         self._parent = parent
         self._session = parent._session
         self.kind = kind
         self.name = name
-        self.index = as_index(index)
+        self.label = label
+        self.index = self.step = as_index(index)
         self.only_rank = as_index(only_rank)
         self.occurrences: dict[str, tuple[int, int]] = {}
+        self._known = {}
         self.path = ""
         self.seq = -1
-        self._values = used
+        self._values = values
 
     def __enter__(self) -> Stage:
         self._session.guard(self._begin)
@@ -276,30 +416,31 @@ class Stage(Execution):
     def _begin(self) -> None:
         parent = self._outer = self._parent._within()
         session = self._session
+        if self.seq >= 0:  # it is entered again: what is known of it is of the last time
+            session.forget(self)
         self.seq = session.next_seq()
-        self.path = _path(parent, self.kind, self.name, self.index)
+        self.path = _path(parent, self.kind, self.label or self.name, self.index)
         if self.only_rank is None and parent.only_rank is not None:
             self.only_rank = parent.only_rank
+        if self.index is None:
+            self.step = parent.step
+        if self.kind not in STAGES and self.kind != TRIAL:
+            self._known = parent._known
         innermost.set(self)
         at_ns = time_ns()
         session.write(
             (self.kind, self.name, _NOTHING, _NOTHING),
             lambda sig: _pack(
                 Started(
-                    session.next_seq(),
-                    self.seq,
-                    parent.seq,
-                    sig,
-                    at_ns,
-                    self.path,
-                    self.index,
-                    self.only_rank,
+                    session.next_seq(), self.seq, parent.seq, sig, at_ns, self.path, self.index,
+                    self.only_rank, self.label,
                 )
             ),
-        )
-        if self._values:
-            self._used(self._values, {})
-            self._values = {}
+        )  # fmt: skip
+        for values in self._values:
+            if values:
+                session.guard(self.start_with, values)
+        self._values = _NOTHING
 
     def _end(self, error: BaseException | None) -> None:
         leave(self)
@@ -431,6 +572,14 @@ class Transformation(Execution, msgspec.Struct, eq=False, gc=False):
         A mapping of its own for each call would be a tenth of the whole cost.
         """
         return Handles(self, self._generated_names(), self.seq)[name]
+
+    @property
+    def step(self) -> int | None:  # type: ignore[override]
+        return None if self._outer is None else self._outer.step
+
+    @property
+    def _known(self) -> dict[str, bytes]:  # type: ignore[override]
+        return self._within()._known if self._outer is None else self._outer._known
 
     def parent_seq(self) -> int:
         return int(self._outer.seq)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -38,6 +39,19 @@ class Off:
 
     def metrics(self, mapping: Mapping[str, Any], *, step: int | None = None) -> None: ...
 
+    def hyperparameter(self, name: str, value: Any, *, step: int | None = None) -> None: ...
+
+    def checkpoint(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        step: int | None = None,
+        metric: Any = None,
+        best: bool = False,
+    ) -> None: ...
+
+    def resumed_from(self, path_or_run: Any) -> None: ...
+
     def transformation(
         self,
         name: str,
@@ -52,7 +66,25 @@ class Off:
         kind: str,
         name: str | None = None,
         *,
-        hyperparameters: Mapping[str, Any] | None = None,
+        hyperparameters: Any = None,
+        model_hyperparameters: Any = None,
+        used: Mapping[str, Any] | None = None,
+        only_rank: int | None = None,
+        task: str | None = None,
+        algorithm: str | None = None,
+        implementation: str | None = None,
+        software: str | None = None,
+        evaluation: str | None = None,
+        model_schema: str | None = None,
+        prospection: str | None = None,
+    ) -> Off:
+        return self
+
+    def trial(
+        self,
+        name: str,
+        hyperparameters: Any = None,
+        *,
         used: Mapping[str, Any] | None = None,
         only_rank: int | None = None,
     ) -> Off:

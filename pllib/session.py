@@ -13,20 +13,18 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import itertools
 import os
 import sys
 import threading
 import time
-import warnings
 import weakref
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import identity, launch, mounts, sender
-from .errors import Error, NotAProjectError
 from .execution import (
     _NOTHING,
     Execution,
@@ -37,11 +35,10 @@ from .execution import (
     leave,
 )
 from .foreign import is_theirs
-from .log import Owner
-from .project import Project, choose_endpoint, find, read_endpoint
-from .records import ROOT, Closed, Context, Ended, Started, encode
+from .records import ROOT, Closed, Context, Declared, Ended, Started, encode
 from .sender import Connection, Outbox, Sender
-from .settings import Settings, from_process
+from .series import Line, merged
+from .settings import Settings
 from .shape import Shape, Shapes
 from .spool import Chunk, Spool, Writer
 from .values import interned
@@ -50,9 +47,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Result = TypeVar("Result")
-SHARED_MEMORY = "/dev/shm"
 
-_opened = itertools.count()
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 _fork_hook = False
 
@@ -61,6 +56,7 @@ class _Local(threading.local):
     """A thread's writer; a thread that has none yet sees None."""
 
     writer: Writer | None = None
+    lines: dict[Any, Line] = {}
     held: _Held | None = None
 
 
@@ -102,6 +98,9 @@ class Session(Execution):
         self._announced: set[int] = set()
         self._outer: Execution | None = None
         self.kind, self.name, self.path, self.only_rank = "run", context.workflow, "", None
+        self.step, self._known = None, {}
+        self.plans: dict[tuple[str, str], bytes] = {}
+        """What stages said of their plans, by kind and name."""
         self.run, self.rank, self.size = context.run, context.rank, context.size
         self._shapes = Shapes()
         self.shapes: dict[str, Shape] = {}
@@ -129,7 +128,7 @@ class Session(Execution):
     def next_seq(self) -> int:
         return next(self.sequence)
 
-    def begin(self, context: Context, config: Any) -> None:
+    def begin(self, context: Context, config: Any, resume_from: Any) -> None:
         """Write the run's start and settings, start the sender, become the innermost."""
         self.write(
             (self.kind, self.name, _NOTHING, _NOTHING),
@@ -138,7 +137,9 @@ class Session(Execution):
             ),
         )
         if config is not None:
-            self.guard(lambda: self.used(as_hyperparameters(config)))
+            self.guard(lambda: self.start_with(as_hyperparameters(config)))
+        if resume_from is not None:
+            self.resumed_from(resume_from)
         self._outer = innermost.get()
         innermost.set(self)
         try:
@@ -175,20 +176,24 @@ class Session(Execution):
         """
         self.write_shaped(self.shape(*names), make)
 
-    def write_shaped(self, shape: Shape, make: Callable[[int], bytes]) -> None:
-        """Write one record of a shape; count it if it can't be kept."""
+    def write_shaped(self, shape: Shape, make: Callable[[int], bytes]) -> Writer | None:
+        """Write one record of a shape; count it if it can't be kept.
+
+        Returns:
+            The writer that has it, None if it was not kept.
+        """
         if self._closed:
             self.lost["after close"] += 1
-            return
+            return None
         writer = self.local.writer
         if writer is None or writer.busy:
             writer = self._new_writer()
         if writer.write(shape, make):
-            return
+            return writer
         if self._settings.spool_full == "block" and self._wait_for_room():
-            self.write_shaped(shape, make)
-            return
+            return self.write_shaped(shape, make)
         self.lose("spool full")
+        return None
 
     def _new_writer(self) -> Writer:
         try:
@@ -196,15 +201,25 @@ class Session(Execution):
         except IndexError:
             writer = Writer(self._spool, self._context, self._leases, self._sender.retire)
             self._writers.append(writer)
-        self.local.writer = writer
+        self.local.writer, self.local.lines = writer, writer.lines
         self.local.held = _Held(writer, self._idle)
         return writer
+
+    def declare(self, declared: Declared) -> None:
+        """Write one thing of a plan."""
+        self.write((self.kind, self.name, _NOTHING, _NOTHING), lambda _: encode(declared))
 
     def interrupted(self) -> None:
         """Put this thread's writer in order after an exception in the middle of a write."""
         writer = self.local.writer
         if writer is not None and writer.busy:
             writer.interrupted()
+
+    def forget(self, execution: Execution) -> None:
+        """Write no more points of an execution by what was known of it."""
+        for line in [line for writer in self._writers for line in writer.lines.values()]:
+            if line.owner is execution:
+                line.owner = None
 
     def _wait_for_room(self) -> bool:
         """Wait, as the user chose, until the sender has freed a chunk."""
@@ -279,7 +294,14 @@ class Session(Execution):
         atexit.unregister(self.close)
         self.guard(self._finish, self._settings.close_timeout_s if timeout_s is None else timeout_s)
 
+    def _summarise(self) -> None:
+        """Write what the points of each series were."""
+        for totals in merged(self._writers).values():
+            summary = functools.partial(totals.summary, self.next_seq())
+            self.write_shaped(totals.shape, summary)
+
     def _write_end(self, error: BaseException | None) -> None:
+        self.guard(self._summarise)
         at_ns = time.time_ns()
         plain = (self.kind, self.name, _NOTHING, _NOTHING)
         self.write(
@@ -327,125 +349,7 @@ def latest() -> Session | None:
     return next(iter(s for s in _sessions if not s._closed), None)
 
 
-def open_session(
-    *,
-    study: str | None,
-    experiment: str | None,
-    run: str | None,
-    name: str | None,
-    workflow: str | None,
-    tags: tuple[str, ...],
-    config: Any,
-    mode: str | None,
-    settings: Mapping[str, Any] | None,
-    facts: Mapping[str, str] | None,
-) -> Session | None:
-    """Open a session; None if the mode is off.
-
-    Raises:
-        SettingsError: A setting or the launch is not usable.
-        UnavailableError: No spool can be made.
-    """
-    project = _project()
-    given = {**(settings or {}), **({"mode": mode} if mode else {})}
-    chosen = from_process(project.config, given)
-    if chosen.mode == "off":
-        return None
-    project.create()
-    for other in [s for s in _sessions if not s._closed and not s._entered]:
-        other.close()
-    context = _context(project, study, experiment, run, name, workflow, tags, facts)
-    mine = launch.process()
-    owner = Owner(launch.host(), mine.boot_id, mine.pid, mine.started)
-    spool = _new_spool(project, chosen, owner)
-    connect = _connector(project, chosen, context, spool.log_id)
-    outbox = Outbox(project.spool / f"{spool.log_id.hex()}.log", spool)
-    session = Session(context, spool, chosen, outbox, connect)
-    session.begin(context, config)
-    if connect is None and chosen.mode == "online" and context.rank == 0:
-        session.tell(
-            f"no tracker found, so records go to {project.spool}; `sprov ingest` takes them in"
-        )
-    return session
-
-
-def _project() -> Project:
-    from pathlib import Path
-
-    try:
-        return find()
-    except NotAProjectError:
-        return Project(Path.cwd() / ".sprov")
-
-
-def _context(
-    project: Project,
-    study: str | None,
-    experiment: str | None,
-    run: str | None,
-    name: str | None,
-    workflow: str | None,
-    tags: tuple[str, ...],
-    facts: Mapping[str, str] | None,
-) -> Context:
-    found = launch.find()
-    nth = next(_opened)
-    launched = f"{found.launch}#{nth}" if nth else found.launch
-    program = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else "python"  # noqa: PTH119
-    return Context(
-        run=identity.run(found.scope, launched, run),
-        restart=found.restart,
-        rank=found.rank,
-        size=found.size,
-        host=launch.host(),
-        pid=os.getpid(),
-        user=_user(),
-        program=interned(program),
-        project=project.name,
-        workflow=workflow or experiment or study or interned(program.removesuffix(".py")),
-        opened_ns=time.time_ns(),
-        study=study,
-        experiment=experiment,
-        name=name or run,
-        tags=tuple(str(tag) for tag in tags),
-        scope=found.scope,
-        launch=launched,
-        facts={**found.facts, **{str(k): str(v) for k, v in (facts or {}).items()}},
-    )
-
-
-def _user() -> str:
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's uid without a name
-        return str(os.getuid())
-
-
-def _new_spool(project: Project, settings: Settings, owner: Owner) -> Spool:
-    """Make the spool where it can be mapped: as set, in the project, else in shared memory."""
-    from pathlib import Path
-
-    folder = Path(settings.spool_dir) if settings.spool_dir else project.spool
-    if mounts.mount_of(folder).kind not in mounts.MAPPABLE:
-        folder = Path(SHARED_MEMORY, f"sprov-{os.getuid()}")
-    name = f"{os.urandom(8).hex()}.spool"
-    return Spool(folder / name, owner, settings.flush_bytes, settings.spool_limit_bytes)
-
-
-def _connector(
-    project: Project, settings: Settings, context: Context, log_id: bytes
-) -> Callable[[], Connection] | None:
-    if settings.mode != "online":
-        return None
-    path = choose_endpoint(project, os.environ)
-    try:
-        endpoint = read_endpoint(path) if path is not None else None
-    except Error as exc:
-        warnings.warn(f"sprov: {exc}", stacklevel=4)
-        return None
-    if endpoint is None or not endpoint.tracker:
-        return None
-    hello = sender.hello(log_id, context.run, context.rank, context.host)
-    return lambda: Connection(endpoint, hello)
+def close_unmanaged() -> None:
+    """Close sessions that no `with` will: in a notebook a second `open` ends the first."""
+    for session in [s for s in _sessions if not s._closed and not s._entered]:
+        session.close()

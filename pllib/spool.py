@@ -50,6 +50,7 @@ from .log import (
     seal_header,
 )
 from .records import CONTEXT_TAG, SIGNATURE_TAG
+from .series import Line, Totals, fold
 from .shape import Shape
 
 if TYPE_CHECKING:
@@ -212,11 +213,14 @@ class Spool:
 
 
 class Writer:
-    """One thread's place in the spool.  `pllib.execution` writes transformations by itself."""
+    """One thread's place in the spool.
+
+    `pllib.execution` writes transformations and points of series by itself.
+    """
 
     __slots__ = (
-        "at", "busy", "chunk", "context", "leases", "limit", "map", "n_before", "n_records",
-        "numbers", "on_retired", "since", "spool", "words",
+        "at", "busy", "chunk", "context", "leases", "limit", "lines", "map", "n_before",
+        "n_records", "numbers", "on_retired", "since", "spool", "totals", "words",
     )  # fmt: skip
 
     def __init__(
@@ -238,6 +242,10 @@ class Writer:
         self.n_records = self.n_before = 0
         self.since = 0.0
         self.numbers: dict[Shape | None, int] = {}
+        self.lines: dict[Any, Line] = {}
+        """Series that go on in this chunk, by the name that the user gives."""
+        self.totals: dict[str, Totals] = {}
+        """Of all points, by the name on the wire."""
 
     def advance(self) -> bool:
         """Move to a fresh chunk that begins with the session's context; False if there is none."""
@@ -250,6 +258,7 @@ class Writer:
         if chunk is None:
             return False
         self.numbers = {}
+        fold(self.lines)
         self.map, self.words = chunk.map, chunk.words
         self.at = chunk.base + FRAME_BYTES
         self._copy(self.context)

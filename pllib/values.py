@@ -6,20 +6,27 @@ goes value by value, so that one bad value leaves the others whole.
 
 from __future__ import annotations
 
+import os
 import sys
 from _blake2 import blake2b
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
-from .data import File, Handle, version_of
+from .data import Dataset, Directory, File, Handle, Ref, version_of
+from .foreign import is_theirs
 from .records import (
     EXT_BIG_INTEGER,
+    EXT_DATASET,
     EXT_DESCRIBED,
     EXT_FILE,
     EXT_HANDLE,
+    EXT_REFERENCE,
+    DatasetReference,
     Described,
     FileVersion,
+    Reference,
 )
 
 LONG_BYTES = 16 << 10
@@ -30,26 +37,97 @@ DIGEST_BYTES = 64 << 10
 MAX_DEPTH = 6
 MAX_ITEMS = 1000
 
+LONG_NAME = 256
+"""Longer names are cut."""
+
+Item = TypeVar("Item")
 _PLAIN: tuple[type[Any], ...] = (int, float, str, bytes, dict, list, tuple)
 
 _plain = msgspec.msgpack.Encoder().encode
 
 
-def _extend(code: int, value: Any) -> msgspec.msgpack.Ext:
+def extend(code: int, value: Any) -> msgspec.msgpack.Ext:
+    """Return a struct as the value that stands for it on the wire."""
     return msgspec.msgpack.Ext(code, _plain(value))
+
+
+def described(kind: str, reason: str, preview: str | None = None) -> msgspec.msgpack.Ext:
+    """Return a value that says why there is none."""
+    return extend(EXT_DESCRIBED, Described(kind, reason, preview=preview))
 
 
 def hook(value: Any) -> Any:
     """Turn what msgpack has no type for into what it has; msgspec's ``enc_hook``."""
     if isinstance(value, Handle):
-        return _extend(EXT_HANDLE, value.record)
+        return extend(EXT_HANDLE, value.record)
     if isinstance(value, File):
-        found = version_of(value)
-        if isinstance(found, Described):
-            return _extend(EXT_DESCRIBED, found)
-        kept = {str(k): _characteristic(v) for k, v in found.characteristics.items()}
-        return _extend(EXT_FILE, msgspec.structs.replace(found, characteristics=kept))
+        found = _version(value)
+        return extend(EXT_DESCRIBED if isinstance(found, Described) else EXT_FILE, found)
+    if isinstance(value, Dataset):
+        return extend(EXT_DATASET, _dataset(value))
+    if isinstance(value, Ref):
+        return extend(EXT_REFERENCE, _reference(value))
     return _foreign(value)
+
+
+def _version(file: File) -> FileVersion | Described:
+    found = version_of(file)
+    if isinstance(found, Described) or not found.characteristics:
+        return found
+    return msgspec.structs.replace(found, characteristics=_characteristics(found.characteristics))
+
+
+def _characteristics(found: Mapping[Any, Any]) -> dict[str, Any]:
+    return {interned(name): msgspec.Raw(encode_one(value)) for name, value in found.items()}
+
+
+def _reference(ref: Ref) -> Reference:
+    version = "" if ref.version is None else as_text(ref.version)
+    return Reference(as_text(ref.store), as_text(ref.id), version)
+
+
+def _dataset(data: Dataset, longest: int = LONG_BYTES) -> DatasetReference:
+    """Return a data set; of its files and features as many as fit, with the number of all."""
+    more = _characteristics(data.characteristics)
+    room = longest // 2 - len(_plain(more))
+    found = [_version(_as_file(item)) for item in data.files]
+    files, room = _fitting([file for file in found if isinstance(file, FileVersion)], room)
+    missing = [file for file in found if isinstance(file, Described)]
+    if missing:
+        more["n_files_unreadable"] = len(missing)
+        more["file_unreadable"] = as_text(f"{missing[0].preview}: {missing[0].reason}")
+    fingerprint = data.fingerprint
+    if len(files) + len(missing) < len(found):
+        more["n_files"] = len(found)
+        if fingerprint is None and data.version is None:
+            fingerprint = digest(_plain(found))  # of all: what tells it from others
+    features = None
+    if data.features is not None:
+        names = [interned(name) for name in data.features]
+        features, _ = _fitting(names, room + longest // 4)
+        if len(features) < len(names):
+            more["n_features"] = len(names)
+    version, mark, split = (
+        None if fact is None else as_text(fact) for fact in (data.version, fingerprint, data.split)
+    )
+    name = as_text(data.name)
+    return DatasetReference(name, version, mark, split, files, more, features)
+
+
+def _as_file(item: Any) -> File:
+    if isinstance(item, File):
+        return item
+    return Directory(item) if os.path.isdir(item) else File(item)  # noqa: PTH112
+
+
+def _fitting(items: list[Item], room: int) -> tuple[tuple[Item, ...], int]:
+    """Return the first items that fit in so many bytes, and the bytes that are left."""
+    for nth, item in enumerate(items):
+        length = len(_plain(item))
+        if length > room:
+            return tuple(items[:nth]), room
+        room -= length
+    return tuple(items), room
 
 
 def _foreign(value: Any) -> Any:
@@ -63,7 +141,7 @@ def _foreign(value: Any) -> Any:
     shape = getattr(value, "shape", None)
     if shape is not None:
         return _array(value, shape)
-    return _extend(EXT_DESCRIBED, Described(_name(type(value)), "no plain value"))
+    return described(_name(type(value)), "no plain value")
 
 
 def _array(value: Any, shape: Any) -> Any:
@@ -71,7 +149,7 @@ def _array(value: Any, shape: Any) -> Any:
     on_host = str(getattr(value, "device", "cpu")) == "cpu"
     if on_host and shape == () and hasattr(value, "item"):
         return _plain_scalar(value.item())
-    described = Described(
+    found = Described(
         _name(type(value)),
         "an array" if on_host else "an array on a device",
         shape=tuple(int(n) for n in shape),
@@ -79,7 +157,7 @@ def _array(value: Any, shape: Any) -> Any:
         length=_length(value),
         digest=_array_digest(value) if on_host else None,
     )
-    return _extend(EXT_DESCRIBED, described)
+    return extend(EXT_DESCRIBED, found)
 
 
 def _plain_scalar(value: Any) -> Any:
@@ -124,6 +202,8 @@ def encode_each(values: list[Any]) -> bytes:
 def encode_one(value: Any, longest: int = LONG_BYTES) -> bytes:
     """Encode any value in about `longest` bytes.  Never raises for a value's sake."""
     try:
+        if isinstance(value, Dataset):
+            value = extend(EXT_DATASET, _dataset(value, longest))
         data = encode(_safe(value, 0))
     except Exception as exc:  # noqa: BLE001  whatever a foreign value's methods raise
         return _described(value, f"{type(exc).__name__} while encoding", longest)
@@ -136,10 +216,10 @@ def _described(value: Any, reason: str, longest: int, of_whole: str | None = Non
     preview = None
     if isinstance(value, str):
         preview = _text(value[: min(PREVIEW_CHARACTERS, longest // 4)])
-    described = Described(
+    found = Described(
         _name(type(value)), reason, length=_length(value), digest=of_whole, preview=preview
     )
-    return encode(_extend(EXT_DESCRIBED, described))
+    return encode(extend(EXT_DESCRIBED, found))
 
 
 def _text(text: str) -> str:
@@ -152,7 +232,7 @@ def _safe(value: Any, depth: int) -> Any:
     if isinstance(value, str):
         return _text(str(value))
     if isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
-        return _extend(EXT_BIG_INTEGER, hex(int(value)))
+        return extend(EXT_BIG_INTEGER, hex(int(value)))
     if isinstance(value, dict | list | tuple | set | frozenset):
         return _safe_container(value, depth)
     return value
@@ -161,23 +241,38 @@ def _safe(value: Any, depth: int) -> Any:
 def _safe_container(value: Any, depth: int) -> Any:
     if depth >= MAX_DEPTH or len(value) > MAX_ITEMS:
         reason = "nested too deep" if depth >= MAX_DEPTH else "too many items"
-        return _extend(EXT_DESCRIBED, Described(_name(type(value)), reason, length=len(value)))
+        return extend(EXT_DESCRIBED, Described(_name(type(value)), reason, length=len(value)))
     if isinstance(value, dict):
         return {_text(str(k)): _safe(v, depth + 1) for k, v in value.items()}
     return [_safe(item, depth + 1) for item in value]
 
 
-def _characteristic(value: Any) -> Any:
-    return msgspec.Raw(encode_one(value))
-
-
-def interned(name: Any) -> str:
-    """Return a name as text that can be encoded, at most 256 characters."""
+def as_text(name: Any, longest: int = LONG_NAME) -> str:
+    """Return a name as text that can be encoded, at most so many characters."""
     try:
         text = str(name)
     except Exception:  # noqa: BLE001  a foreign __str__ may raise anything
         text = _name(type(name))
-    return sys.intern(_text(text[:256]))
+    return _text(text[:longest])
 
 
-__all__ = ["FileVersion", "digest", "encode", "encode_each", "encode_one", "hook", "interned"]
+def interned(name: Any) -> str:
+    """Return a name as text that can be encoded, at most `LONG_NAME` characters."""
+    return sys.intern(as_text(name))
+
+
+def encode_list(values: list[Any]) -> bytes:
+    """Encode values, one by one if together they can't be or get too long."""
+    try:
+        data = encode(values)
+    except Exception as exc:
+        if is_theirs(exc):
+            raise
+        return encode_each(values)
+    return data if len(data) <= LONG_BYTES else encode_each(values)
+
+
+__all__ = [
+    "FileVersion", "as_text", "described", "digest", "encode", "encode_each", "encode_list",
+    "encode_one", "extend", "hook", "interned",
+]  # fmt: skip

@@ -1,0 +1,155 @@
+"""Open a session: find the project, the settings, who this process is, and its tracker."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from . import identity, launch, mounts, sender
+from .errors import Error, NotAProjectError
+from .facts import surroundings
+from .log import Owner
+from .project import Project, choose_endpoint, find, read_endpoint
+from .records import Context
+from .sender import Connection, Outbox
+from .session import Session, close_unmanaged
+from .settings import Settings, from_process
+from .spool import Spool
+from .values import as_text, interned
+
+SHARED_MEMORY = "/dev/shm"
+
+_opened = itertools.count()
+
+
+def open_session(
+    *,
+    study: str | None,
+    experiment: str | None,
+    run: str | None,
+    name: str | None,
+    workflow: str | None,
+    tags: tuple[str, ...],
+    config: Any,
+    resume_from: Any,
+    mode: str | None,
+    settings: Mapping[str, Any] | None,
+    facts: Mapping[str, str] | None,
+) -> Session | None:
+    """Open a session; None if the mode is off.
+
+    Raises:
+        SettingsError: A setting or the launch is not usable.
+        UnavailableError: No spool can be made.
+    """
+    project = _project()
+    given = {**(settings or {}), **({"mode": mode} if mode else {})}
+    chosen = from_process(project.config, given)
+    if chosen.mode == "off":
+        return None
+    project.create()
+    close_unmanaged()
+    context = _context(project, study, experiment, run, name, workflow, tags, facts)
+    mine = launch.process()
+    owner = Owner(launch.host(), mine.boot_id, mine.pid, mine.started)
+    spool = _new_spool(project, chosen, owner)
+    connect = _connector(project, chosen, context, spool.log_id)
+    outbox = Outbox(project.spool / f"{spool.log_id.hex()}.log", spool)
+    session = Session(context, spool, chosen, outbox, connect)
+    session.begin(context, config, resume_from)
+    if connect is None and chosen.mode == "online" and context.rank == 0:
+        session.tell(
+            f"no tracker found, so records go to {project.spool}; `sprov ingest` takes them in"
+        )
+    return session
+
+
+def _project() -> Project:
+    from pathlib import Path
+
+    try:
+        return find()
+    except NotAProjectError:
+        return Project(Path.cwd() / ".sprov")
+
+
+def _context(
+    project: Project,
+    study: str | None,
+    experiment: str | None,
+    run: str | None,
+    name: str | None,
+    workflow: str | None,
+    tags: tuple[str, ...],
+    facts: Mapping[str, str] | None,
+) -> Context:
+    found = launch.find()
+    nth = next(_opened)
+    launched = f"{found.launch}#{nth}" if nth else found.launch
+    program = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else "python"  # noqa: PTH119
+    return Context(
+        run=identity.run(found.scope, launched, run),
+        restart=found.restart,
+        rank=found.rank,
+        size=found.size,
+        host=launch.host(),
+        pid=os.getpid(),
+        user=_user(),
+        program=interned(program),
+        project=project.name,
+        workflow=workflow or experiment or study or interned(program.removesuffix(".py")),
+        opened_ns=time.time_ns(),
+        study=study,
+        experiment=experiment,
+        name=name or run,
+        tags=tuple(str(tag) for tag in tags),
+        scope=found.scope,
+        launch=launched,
+        facts={**surroundings(), **found.facts, **_as_facts(facts)},
+    )
+
+
+def _as_facts(facts: Mapping[str, str] | None) -> dict[str, str]:
+    return {interned(name): as_text(text, 1024) for name, text in (facts or {}).items()}
+
+
+def _user() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's uid without a name
+        return str(os.getuid())
+
+
+def _new_spool(project: Project, settings: Settings, owner: Owner) -> Spool:
+    """Make the spool where it can be mapped: as set, in the project, else in shared memory."""
+    from pathlib import Path
+
+    folder = Path(settings.spool_dir) if settings.spool_dir else project.spool
+    if mounts.mount_of(folder).kind not in mounts.MAPPABLE:
+        folder = Path(SHARED_MEMORY, f"sprov-{os.getuid()}")
+    name = f"{os.urandom(8).hex()}.spool"
+    return Spool(folder / name, owner, settings.flush_bytes, settings.spool_limit_bytes)
+
+
+def _connector(
+    project: Project, settings: Settings, context: Context, log_id: bytes
+) -> Callable[[], Connection] | None:
+    if settings.mode != "online":
+        return None
+    path = choose_endpoint(project, os.environ)
+    try:
+        endpoint = read_endpoint(path) if path is not None else None
+    except Error as exc:
+        warnings.warn(f"sprov: {exc}", stacklevel=4)
+        return None
+    if endpoint is None or not endpoint.tracker:
+        return None
+    hello = sender.hello(log_id, context.run, context.rank, context.host)
+    return lambda: Connection(endpoint, hello)

@@ -1,0 +1,81 @@
+"""Who did it, where, for what: users, ranks, nodes, jobs, steps, experiments and studies."""
+
+from __future__ import annotations
+
+from harness import Site
+
+SLURM = {
+    "SLURM_JOB_ID": "4250",
+    "SLURM_ARRAY_JOB_ID": "4242",
+    "SLURM_ARRAY_TASK_ID": "7",
+    "SLURM_STEP_ID": "0",
+    "SLURM_STEP_NUM_TASKS": "2",
+    "SLURM_PROCID": "0",
+    "SLURM_CLUSTER_NAME": "alps",
+    "SLURM_JOB_PARTITION": "gpu",
+    "SLURMD_NODENAME": "nid001",
+}
+
+
+def test_an_attempt_is_part_of_its_step_and_job(site: Site):
+    site.run("training.py", **SLURM)
+    site.run("training.py", **SLURM, SLURM_RESTART_COUNT="1")
+    site.sprov("ingest")
+    rows = site.select("""
+        SELECT ?restart ?step ?job ?cluster ?partition ?run {
+          ?attempt a sprov:Attempt ; sprov:restart ?restart ; provml:isPartOf ?run, ?s .
+          ?run a provml:LearningExperimentExecution .
+          ?s a sprov:JobStep, prov:Activity ; rdfs:label ?step ; provml:isPartOf ?j .
+          ?j a sprov:Job, prov:Activity ; rdfs:label ?job ;
+             sprov:cluster ?cluster ; sprov:partition ?partition
+        } ORDER BY ?restart""")
+    assert [row["restart"] for row in rows] == ["0", "1"]
+    assert len({row.pop("run") for row in rows}) == 1
+    for row in rows:
+        del row["restart"]
+        assert row == {
+            "step": "4242_7.0", "job": "4242_7", "cluster": "alps", "partition": "gpu",
+        }  # fmt: skip
+
+
+def test_ranks_act_for_a_user_who_follows_an_experiment_of_a_study(site: Site):
+    site.run("training.py", ranks=2)
+    site.run("training.py")
+    site.sprov("ingest")
+    rows = site.select("""
+        SELECT ?run ?study ?experiment ?user (COUNT(DISTINCT ?agent) AS ?ranks) {
+          ?run prov:qualifiedAssociation ?q . ?q prov:agent ?u ; prov:hadPlan ?plan .
+          ?plan a provml:LearningExperiment, prov:Plan ; rdfs:label ?experiment ;
+                provml:isPartOf ?s .
+          ?s a provml:Study, prov:Plan ; rdfs:label ?study .
+          ?u a provml:Persona, prov:Agent ; rdfs:label ?user .
+          ?agent a prov:SoftwareAgent ; sprov:run ?run ; prov:actedOnBehalfOf ?u ;
+                 prov:atLocation/a prov:Location
+        } GROUP BY ?run ?study ?experiment ?user ORDER BY ?ranks""")
+    assert [row["ranks"] for row in rows] == ["1", "2"]
+    assert {(row["study"], row["experiment"]) for row in rows} == {("digits", "mlp")}
+    assert len({row["user"] for row in rows}) == 1
+
+
+def test_numbers_of_a_validation_are_evaluations_of_a_measure(site: Site):
+    site.run("training.py")
+    site.sprov("ingest")
+    rows = site.select("""
+        SELECT ?measure (COUNT(?e) AS ?n) {
+          ?e a provml:ModelEvaluation ; provml:ofAttribute/provml:ofMeasure ?m .
+          ?m a provml:EvaluationMeasure ; rdfs:label ?measure
+        } GROUP BY ?measure""")
+    assert rows == [{"measure": "accuracy", "n": "2"}]
+    assert site.count("?s a sprov:Series ; provml:ofAttribute/provml:ofMeasure/rdfs:label 'loss'")
+
+
+def test_a_stage_and_a_transformation_of_one_name_are_two_plans(site: Site):
+    site.run("transform.py", "fit", "--made", "ref:s:k")
+    site.run("overwriting.py")
+    site.sprov("ingest")
+    rows = site.select(
+        "SELECT ?plan ?class { ?plan a ?class ; rdfs:label 'fit' ; provml:isPartOf/a prov:Plan }"
+    )
+    classes = {row["class"].rpartition("#")[2] for row in rows}
+    assert classes == {"Plan", "DataTransformation", "Training"}, rows
+    assert len({row["plan"] for row in rows}) == 2
