@@ -1,10 +1,11 @@
-"""What capturing one transformation costs the caller, against its floor.
+"""What capturing a transformation, or a point of a series, costs the caller, against its floor.
 
-The record has 10 used and 10 generated values with 16-character names, as users type them; values
-change from call to call; the sender runs, and `sprov serve` takes and stores what it sends.  The
-floor is an empty twin of the very same code, plus the msgspec encode of the record and its three
-clock reads.  All run in one process in interleaved chunks, because the clock of a shared machine
-flips between speeds; a pause after each round lets the daemons keep up outside of what is timed.
+The transformation has 10 used and 10 generated values with 16-character names, as users type them;
+values change from call to call; the sender runs, and `sprov serve` takes and stores what it sends.
+The floor is an empty twin of the very same code, plus the msgspec encode of the record and its
+three clock reads (of a point: one).  All run in one process in interleaved chunks, because the
+clock of a shared machine flips between speeds; a pause after each round lets the daemons keep up
+outside of what is timed.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ class Twin:
 
     def transformation(self, name: str, *, used: Any = None, only_rank: Any = None) -> TwinBlock:
         return TwinBlock(self, name, used, only_rank)
+
+    def metric(self, name: str, value: Any, *, step: Any = None, unit: Any = None) -> None:
+        return None
 
 
 class TwinBlock:
@@ -129,10 +133,36 @@ def encode(chunk: Chunk) -> int:
     return clock() - start
 
 
+def metric(s: Any, chunk: Chunk) -> int:
+    """Return the nanoseconds of a chunk of calls that each record a point."""
+    points = [row[1] for row in chunk]
+    start = time.perf_counter_ns()
+    for point in points:
+        s.metric("validation_loss", point)
+    return time.perf_counter_ns() - start
+
+
+def encode_points(chunk: Chunk) -> int:
+    """Return the nanoseconds of the encode and clock read of points alone."""
+    pack = msgspec.msgpack.Encoder().encode
+    wall, clock = time.time_ns, time.perf_counter_ns
+    rows = [(7, n, 2, 1, 3, 1_700_000_000_000_000_000, row[1]) for n, row in enumerate(chunk)]
+    start = clock()
+    for row in rows:
+        wall()
+        pack(row)
+    return clock() - start
+
+
 def interleave(session: Any, options: argparse.Namespace) -> dict[str, list[float]]:
     """Return what each chunk took, nanoseconds a call, by what ran."""
     twin = Twin()
-    runs: dict[str, Callable[[Chunk], int]] = {"encode": encode}
+    runs: dict[str, Callable[[Chunk], int]] = {
+        "encode": encode,
+        "encode points": encode_points,
+        "metric twin": functools.partial(metric, twin),
+        "metric capture": functools.partial(metric, pllib.current()),
+    }
     for form, call in (("literal", literal), ("prebuilt", prebuilt)):
         runs[f"{form} twin"] = functools.partial(call, twin)
         runs[f"{form} capture"] = functools.partial(call, session)
@@ -159,7 +189,8 @@ def captured(options: argparse.Namespace, mode: str) -> dict[str, list[float]]:
         with pllib.open(study="benchmark", mode=mode, settings=settings) as session:
             if session.status != mode:
                 raise RuntimeError(f"the session is {session.status}, not {mode}")
-            taken = interleave(session, options)
+            with session.stage("training", "fit") as training, training.section("epoch", 3):
+                taken = interleave(session, options)
         if getattr(session, "lost", None):
             raise RuntimeError(f"records were lost: {session.lost}")
         if mode == "online":
@@ -205,6 +236,9 @@ def measure(options: argparse.Namespace) -> list[table.Row]:
         rows += compare(figure, taken[f"{form} capture"], floor, 1.6, 2.5)
         figure = f"capture off, {label}"
         rows += compare(figure, off[f"{form} capture"], off[f"{form} twin"], 1.2, None)
+    floor = total(taken["metric twin"], taken["encode points"])
+    rows += compare(f"metric {mode}", taken["metric capture"], floor, 1.6, None)
+    rows += compare("metric off", off["metric capture"], off["metric twin"], 1.2, None)
     return rows
 
 

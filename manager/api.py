@@ -9,28 +9,44 @@ import hmac
 import json
 import os
 from collections.abc import Awaitable, Callable
-from typing import Any
+from pathlib import Path as Folder
+from typing import Annotated, Any
 from urllib.parse import parse_qs
 
 import msgspec
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from pllib.errors import Error, QueryError
+from pllib.identity import iri
 from pllib.linked import WIRE_VERSION, Accepted, decode_batch
 
+from . import resources
 from .store.answer import GRAPHS, RESULTS
+from .store.described import Trace
+from .store.questions import Points, Question
 from .store.runs import RUNS, run_rows
+from .store.show import Show
+from .store.walk import Direction
 from .workers import Workers
 from .writer import Writer
 
-OPEN_PATHS = ("/healthz", "/readyz", "/openapi.json", "/docs")
+OPEN_PATHS = ("/healthz", "/readyz", "/openapi.json", "/docs", *resources.OPEN_PATHS)
 MAX_TIMEOUT_S = 600.0
 DEFAULT_TIMEOUT_S = 30.0
 FLUSH_TIMEOUT_S = 60.0
 
+Identity = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
+Positive = Annotated[int | None, Query(ge=0)]
+Timeout = Annotated[float, Query(gt=0, le=MAX_TIMEOUT_S)]
 
-def make_app(writer: Writer, workers: Workers, token: str) -> FastAPI:
+
+def make_app(writer: Writer, workers: Workers, token: str, series: Folder) -> FastAPI:
+    """Return the application.
+
+    Args:
+        series: The folder of the project's series.
+    """
     app = FastAPI(title="sprov manager", version="1", docs_url="/docs", redoc_url=None)
     instance = os.urandom(8).hex()
 
@@ -101,6 +117,47 @@ def make_app(writer: Writer, workers: Workers, token: str) -> FastAPI:
         _, body = workers.answer(RUNS, ["json"], DEFAULT_TIMEOUT_S)
         return run_rows(json.loads(body)["results"]["bindings"], live=True)
 
+    @app.get("/v1/runs/{run}")
+    def run_(run: Identity, timeout: Timeout = DEFAULT_TIMEOUT_S) -> Response:
+        """Describe a run as `sprov show --format json` does."""
+        return _reply(workers, Show(iri("run", run)), timeout)
+
+    @app.get("/v1/lineage")
+    def lineage(
+        target: str,
+        direction: Direction = "up",
+        depth: Positive = None,
+        limit: Positive = None,
+        settings: bool = False,
+        timeout: Timeout = DEFAULT_TIMEOUT_S,
+    ) -> Response:
+        """Trace what an entity came from or led to, as `sprov lineage --format json` does."""
+        return _reply(workers, Trace(target, direction, depth, limit, settings), timeout)
+
+    @app.get("/v1/runs/{run}/lineage")
+    def run_lineage(
+        run: Identity,
+        direction: Direction = "up",
+        depth: Positive = None,
+        limit: Positive = None,
+        settings: bool = False,
+        timeout: Timeout = DEFAULT_TIMEOUT_S,
+    ) -> Response:
+        """Trace what the files that a run generated came from or led to."""
+        asked = Trace(iri("run", run), direction, depth, limit, settings)
+        return _reply(workers, asked, timeout)
+
+    def answer(query: str, formats: list[str]) -> Response:
+        media, body = workers.answer(query, formats, DEFAULT_TIMEOUT_S)
+        return Response(body, media_type=media)
+
+    resources.add_resources(app, answer, _accepted)
+
+    @app.get("/v1/runs/{run}/series/{name:path}")
+    def run_series(run: Identity, name: str, timeout: Timeout = DEFAULT_TIMEOUT_S) -> Response:
+        """Give the points of a series, of all ranks: rank, step, at_ns, value, in columns."""
+        return _reply(workers, Points(run, name, str(series)), timeout)
+
     @app.get("/healthz")
     def healthz() -> Response:
         return PlainTextResponse("ok\n")
@@ -126,6 +183,11 @@ def make_app(writer: Writer, workers: Workers, token: str) -> FastAPI:
         return PlainTextResponse("".join(lines), media_type="text/plain; version=0.0.4")
 
     return app
+
+
+def _reply(workers: Workers, question: Question, timeout: float) -> Response:
+    media, body = workers.ask(question, timeout)
+    return Response(body, media_type=media)
 
 
 def _status(writer: Writer) -> dict[str, Any]:
@@ -155,5 +217,6 @@ def _answer(workers: Workers, query: str, request: Request, timeout: float) -> R
 def _accepted(request: Request) -> list[str]:
     """Return format names in the order of the Accept header."""
     names = {media: name for name, (_, media) in {**RESULTS, **GRAPHS}.items()}
+    names["application/json"] = "json"
     parts = [part.split(";")[0].strip() for part in request.headers.get("accept", "").split(",")]
     return [names[part] for part in parts if part in names]

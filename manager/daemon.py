@@ -42,7 +42,7 @@ class Manager:
         self.writer = Writer(store, project.series, project.snapshots)
         self.workers = Workers([script, "manager", "worker"], project.snapshots)
         self._token = secrets.token_urlsafe(32)
-        app = make_app(self.writer, self.workers, self._token)
+        app = make_app(self.writer, self.workers, self._token, project.series)
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, lifespan="off", timeout_keep_alive=75,
             timeout_graceful_shutdown=5,
@@ -80,7 +80,9 @@ class Manager:
 
 def _bind(address: str) -> socket.socket:
     host, _, port = address.rpartition(":") if ":" in address else (address, "", "0")
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # asyncio sets TCP_NODELAY only where the protocol is named (CPython 3.11); without, an answer
+    # waits 40 ms for the delayed ACK of its header.
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, int(port)))

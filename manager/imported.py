@@ -21,10 +21,10 @@ TRIPLE_TERM = "triple term"
 CONTROL = "reserved for the store"
 
 CONTROL_TERMS = frozenset(
-    f"{PREFIXES['sprov']}{name}" for name in ("watermark", "journal", "seriesFile")
+    f"{PREFIXES['sprov']}{name}"
+    for name in ("watermark", "journal", "seriesFile", "supersededFile")
 )
 CONTROL_NODES = f"{ID_BASE}queue/"
-
 
 
 def accept(triples: bytes) -> tuple[list[str], dict[str, int]]:

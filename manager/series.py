@@ -1,57 +1,143 @@
 """Points of series in Parquet: one file for each run in each commit, partitioned by run.
 
 A file is written and synced first and then named in the store, in the commit that its records are
-in.  Readers open only named files; what a crash left unnamed is deleted on start.
+in.  Readers open only named files; what a crash left unnamed is deleted on start.  No file has a
+point twice; which files may have points in common `manager.store.pointfiles` tells.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pllib import linked
 from pllib.log import sync_folder
 
+from .store.pointfiles import Ranges, ranges_of, write_ranges
+
+_TEXT = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = pa.schema(
     [
-        ("log_id", pa.binary(16)),
+        ("log_id", pa.dictionary(pa.int32(), pa.binary())),
         ("seq", pa.int64()),
-        ("series", pa.string()),
-        ("activity", pa.string()),
+        ("series", _TEXT),
+        ("activity", _TEXT),
         ("rank", pa.int32()),
-        ("name", pa.string()),
+        ("name", _TEXT),
         ("step", pa.int64()),
         ("at_ns", pa.int64()),
         ("value", pa.float64()),
     ]
 )
+ROW_GROUP_POINTS = 1 << 17
+_NUMBERS = dict.fromkeys(("seq", "step", "at_ns"), "DELTA_BINARY_PACKED")
+_ENCODINGS = {**_NUMBERS, "value": "BYTE_STREAM_SPLIT"}
+"""Half the time and two thirds of the bytes of the defaults (pyarrow 26, 10 million points)."""
 
 
-def write_points(folder: Path, run: str, points: Iterable[linked.Points]) -> str:
-    """Write one file, durable when this returns; return its name relative to `folder`.
+class File(NamedTuple):
+    name: str
+    """Relative to the folder of all series."""
+    n_points: int
+
+
+def write_points(folder: Path, run: str, batches: Sequence[linked.Points]) -> File:
+    """Write one file, durable when this returns.
 
     Raises:
         OSError: The disk is full or failed.
     """
-    tables = [
-        pa.table([getattr(each, name) for name in SCHEMA.names], schema=SCHEMA) for each in points
-    ]
+    frames = [frame for points in batches for frame in points.frames]
+    table = pa.concat_tables([_table(points) for points in batches])
+    if len(set(frames)) < len(frames):
+        table = distinct(table)
+    return write_table(folder, run, table, ranges_of(frames))
+
+
+def write_table(folder: Path, run: str, table: pa.Table, frames: Ranges | None) -> File:
+    """Write points of one run, none of them twice; `frames` is None when they are not known."""
     name = f"run={run}/{os.urandom(8).hex()}.parquet"
     path = folder / name
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    pq.write_table(pa.concat_tables(tables), path, compression="zstd")
-    fd = os.open(path, os.O_RDONLY)
+    told = {} if frames is None else write_ranges(frames)
     try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        _write(path, table.unify_dictionaries().replace_schema_metadata(told))
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
     sync_folder(folder)
-    return name
+    return File(name, table.num_rows)
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    with path.open("wb") as file:
+        pq.write_table(
+            table,
+            file,
+            row_group_size=ROW_GROUP_POINTS,
+            compression="zstd",
+            use_dictionary=[name for name in SCHEMA.names if name not in _ENCODINGS],
+            column_encoding=_ENCODINGS,
+        )
+        os.fsync(file.fileno())
+
+
+def distinct(table: pa.Table) -> pa.Table:
+    """Return points grouped by name, then by log, in order; a point that is there twice once."""
+    table = table.unify_dictionaries().combine_chunks()
+    keys = pa.table(
+        {
+            "name": table["name"].chunk(0).indices,
+            "log_id": table["log_id"].chunk(0).indices,
+            "seq": table["seq"],
+        }
+    )
+    order = pc.sort_indices(keys, [(name, "ascending") for name in keys.column_names])
+    log_id, seq = (keys[name].take(order).chunk(0) for name in ("log_id", "seq"))
+    new = pc.or_(pc.not_equal(log_id[1:], log_id[:-1]), pc.not_equal(seq[1:], seq[:-1]))
+    if not pc.all(new, min_count=0).as_py():
+        order = order.filter(pa.concat_arrays([pa.array([True]), new]))
+    return table.take(order)
+
+
+def _table(points: linked.Points) -> pa.Table:
+    source = _column(points, pa.int32(), points.source)
+    activity = _column(points, pa.int32(), points.activity)
+    has_step = pc.cast(_column(points, pa.uint8(), points.has_step), pa.bool_())
+    step = _column(points, pa.int64(), points.step)
+
+    def of_source(name: str, kind: pa.DataType) -> pa.Array:
+        told = pa.array([getattr(each, name) for each in points.sources], kind)
+        return pa.DictionaryArray.from_arrays(source, told)
+
+    return pa.table(
+        {
+            "log_id": of_source("log_id", pa.binary()),
+            "seq": _column(points, pa.int64(), points.seq),
+            "series": of_source("series", pa.string()),
+            "activity": pa.DictionaryArray.from_arrays(
+                activity, pa.array(points.activities, pa.string())
+            ),
+            "rank": of_source("rank", pa.int32()).dictionary_decode(),
+            "name": of_source("name", pa.string()),
+            "step": pc.if_else(has_step, step, pa.scalar(None, pa.int64())),
+            "at_ns": _column(points, pa.int64(), points.at_ns),
+            "value": _column(points, pa.float64(), points.value),
+        },
+        schema=SCHEMA,
+    )
+
+
+def _column(points: linked.Points, kind: Any, data: bytes) -> pa.Array:
+    """Return packed numbers as they lie there."""
+    return pa.Array.from_buffers(kind, points.n_points, [None, pa.py_buffer(data)])
 
 
 def delete_unnamed(folder: Path, named: set[str]) -> int:

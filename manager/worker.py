@@ -1,4 +1,4 @@
-"""A query process: reads queries from stdin, answers on stdout, until stdin ends.
+"""A query process: reads questions from stdin, answers on stdout, until stdin ends.
 
 Queries can't be stopped from within (pyoxigraph 0.5.13 holds no cancel, and signals wait), and some
 kill their process.  So they run here, and `manager.workers` ends what takes too long.
@@ -19,7 +19,7 @@ import pyoxigraph as ox
 
 from pllib.errors import Error
 
-from .store.answer import answer
+from .store.questions import Question, reply
 from .store.snapshots import current_snapshot, open_snapshot
 
 LENGTH = struct.Struct("<I")
@@ -27,8 +27,7 @@ LENGTH = struct.Struct("<I")
 
 class Ask(msgspec.Struct, array_like=True):
     snapshots: str
-    query: str
-    formats: list[str]
+    question: Question
 
 
 class Answer(msgspec.Struct, array_like=True):
@@ -48,10 +47,10 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
             newest = current_snapshot(Path(ask.snapshots))
             if opened is None or opened[0] != newest:
                 opened = newest, open_snapshot(Path(ask.snapshots))
-            reply = Answer("", "", *answer(opened[1], ask.query, ask.formats))
+            answer = Answer("", "", *reply(opened[1], ask.question))
         except Error as exc:
-            reply = Answer(str(exc), type(exc).__name__, "", b"")
-        data = msgspec.msgpack.encode(reply)
+            answer = Answer(str(exc), type(exc).__name__, "", b"")
+        data = msgspec.msgpack.encode(answer)
         sink.write(LENGTH.pack(len(data)) + data)
         sink.flush()
 

@@ -13,6 +13,7 @@ import msgspec
 
 from pllib.errors import QueryError, UnavailableError
 
+from .store.questions import Question, Sparql
 from .worker import LENGTH, Answer, Ask
 
 WAIT_FOR_WORKER_S = 10.0
@@ -32,7 +33,11 @@ class Workers:
             self._idle.put(_Worker(command))
 
     def answer(self, query: str, formats: list[str], timeout_s: float) -> tuple[str, bytes]:
-        """Answer a query on the newest snapshot: media type and body.
+        """Answer a SPARQL query as `ask` does."""
+        return self.ask(Sparql(query, formats), timeout_s)
+
+    def ask(self, question: Question, timeout_s: float) -> tuple[str, bytes]:
+        """Answer a question on the newest snapshot: media type and body.
 
         Raises:
             QueryError: Wrong, refused, too long, or it killed its process.
@@ -43,7 +48,7 @@ class Workers:
         except queue.Empty:
             raise UnavailableError("all query processes are busy", "Try again later") from None
         try:
-            reply = worker.ask(Ask(str(self._snapshots), query, formats), timeout_s)
+            reply = worker.ask(Ask(str(self._snapshots), question), timeout_s)
         except BaseException:
             worker.kill()
             worker = _Worker(self._command)

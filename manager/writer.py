@@ -1,8 +1,9 @@
 """The one writer of the store: maps batches to triples while the last load runs, then loads them.
 
 Two threads.  The mapper takes batches in the order they came and gathers them to a commit of about
-45,000 triples; the loader writes the commit's Parquet files and loads its triples, watermarks with
-them.  `bulk_load` releases the GIL, so the two run side by side.  A third thread makes snapshots.
+45,000 triples or half a million points, less when the loader waits for it; the loader writes the
+commit's Parquet files and loads its triples, watermarks with them.  `bulk_load` releases the GIL,
+so the two run side by side.  A third thread makes snapshots, a fourth compacts series.
 
 Guarantees: batches are committed in the order of `submit`; a watermark is in the same commit as the
 records that it speaks of; nothing is dropped but by an error that stops the writer, which `failure`
@@ -23,14 +24,16 @@ from pllib import linked
 from pllib.errors import UnavailableError
 
 from . import series
+from .compaction import Compactor
 from .mapping import map_batch, map_series_file, map_watermark
 from .store.writable import Store
 
 COMMIT_TRIPLES = 45_000
 """Where bulk_load is worth its cost: 197,000 triples/s, at 10,000 126,000 (pyoxigraph 0.5.13)."""
+COMMIT_POINTS = 1 << 19
 QUEUE_BATCHES = 64
 SNAPSHOT_EVERY_S = 0.5
-IDLE_OPTIMIZE_S = 30.0
+IDLE_S = 30.0
 
 
 @dataclass
@@ -39,6 +42,7 @@ class Commit:
 
     lines: list[str] = field(default_factory=list)
     n_triples: int = 0
+    n_points: int = 0
     n_records: int = 0
     watermarks: dict[tuple[str, str], linked.Batch] = field(default_factory=dict)
     points: dict[str, list[linked.Points]] = field(default_factory=lambda: defaultdict(list))
@@ -54,7 +58,12 @@ class Commit:
         self.watermarks[batch.journal, batch.queue] = batch
         if batch.points is not None:
             self.points[batch.queue].append(batch.points)
+            self.n_points += batch.points.n_points
         self.last = number
+
+    @property
+    def is_full(self) -> bool:
+        return self.n_triples >= COMMIT_TRIPLES or self.n_points >= COMMIT_POINTS
 
 
 @dataclass
@@ -79,17 +88,24 @@ class Writer:
         self._incoming: queue.Queue[tuple[int, linked.Batch] | None] = queue.Queue(QUEUE_BATCHES)
         self._ready: queue.Queue[Commit | None] = queue.Queue(1)
         self._changed = threading.Condition()
+        self._loading = threading.Lock()
         self._submitted = self._committed = self._visible = 0
+        self._n_loads = 0
         self._durable: dict[tuple[str, str], int] = {}
         self._read_journals: set[str] = set()
         self._stopping = False
-        series.delete_unnamed(series_folder, store.series_files())
+        named = store.series_files()
+        series.delete_unnamed(series_folder, named)
+        self.compactor = Compactor(
+            series_folder, named, store.superseded_files(), self._load_compaction
+        )
         self._threads = [
             threading.Thread(target=self._guarded, args=(run,), name=name, daemon=True)
             for name, run in (
                 ("mapper", self._map),
                 ("loader", self._load),
                 ("snapshots", self._snapshot),
+                ("compactor", self.compactor.run),
             )
         ]
 
@@ -154,6 +170,8 @@ class Writer:
 
     def close(self) -> None:
         """Commit what was submitted, make a last snapshot and stop."""
+        self.compactor.stop()
+        self._threads[3].join()
         while not self.failure:
             with contextlib.suppress(queue.Full):
                 self._incoming.put(None, timeout=0.2)
@@ -184,24 +202,30 @@ class Writer:
         self._hand_over(None)
 
     def _gather(self) -> tuple[Commit, bool]:
-        """Return the next commit, and whether there may be another."""
-        commit = Commit()
-        item = self._next_batch()
-        while item is not None:
-            commit.add(*item)
-            if commit.n_triples >= COMMIT_TRIPLES:
-                return commit, True
-            try:
-                item = self._incoming.get_nowait()
-            except queue.Empty:
-                return commit, True
-        return commit, False
+        """Return the next commit, and whether there may be another.
 
-    def _next_batch(self) -> tuple[int, linked.Batch] | None:
-        while not self.failure:
-            with contextlib.suppress(queue.Empty):
-                return self._incoming.get(timeout=0.2)
-        return None
+        It is cut when it is full, or when the loader would take it and there is no more for it.
+        """
+        commit = Commit()
+        while not (self.failure or commit.is_full):
+            try:
+                item = self._next_batch(commit)
+            except queue.Empty:
+                if commit.last and not self._ready.full():
+                    break
+                continue
+            if item is None:
+                return commit, False
+            commit.add(*item)
+        return commit, True
+
+    def _next_batch(self, commit: Commit) -> tuple[int, linked.Batch] | None:
+        """Raises:
+        queue.Empty: None came as long as it was worth waiting.
+        """
+        if commit.last and not self._ready.full():
+            return self._incoming.get_nowait()
+        return self._incoming.get(timeout=0.02 if commit.last else 0.2)
 
     def _hand_over(self, commit: Commit | None) -> None:
         while not self.failure:
@@ -213,13 +237,27 @@ class Writer:
 
     def _load(self) -> None:
         while (commit := self._next_commit()) is not None:
-            for run, points in commit.points.items():
-                name = series.write_points(self._series_folder, run, points)
-                commit.lines.append(map_series_file(run, name))
+            files = [
+                (run, series.write_points(self._series_folder, run, points))
+                for run, points in commit.points.items()
+            ]
+            commit.lines.extend(map_series_file(run, file.name) for run, file in files)
             for batch in commit.watermarks.values():
                 commit.lines.extend(map_watermark(batch))
-            self.store.load("".join(commit.lines).encode())
+            self._load_triples("".join(commit.lines))
             self._note(commit)
+            for run, file in files:
+                self.compactor.added(run, file)
+
+    def _load_triples(self, lines: str) -> None:
+        with self._loading:
+            self.store.load(lines.encode())
+
+    def _load_compaction(self, lines: str) -> None:
+        self._load_triples(lines)
+        with self._changed:
+            self._n_loads += 1
+            self._changed.notify_all()
 
     def _next_commit(self) -> Commit | None:
         while not self.failure:
@@ -229,6 +267,7 @@ class Writer:
 
     def _note(self, commit: Commit) -> None:
         with self._changed:
+            self._n_loads += 1
             self._committed = commit.last
             for key, batch in commit.watermarks.items():
                 self._durable[key] = batch.last
@@ -239,29 +278,36 @@ class Writer:
 
     def _snapshot(self) -> None:
         """Make a snapshot when there is something new, not too often; tidy up when idle."""
-        self.store.snapshot(self._snapshots)
-        self.counts.snapshot_at = time.time()
-        unoptimized = False
+        self._make_snapshot(0)
+        n_seen, unoptimized = 0, False
         while True:
             with self._changed:
-                self._changed.wait_for(
-                    lambda: self._committed > self._visible or self._stopping, IDLE_OPTIMIZE_S
-                )
-                committed, stopping = self._committed, self._stopping
-            if committed > self._visible:
+                self._changed.wait_for(lambda: self._n_loads > n_seen or self._stopping, IDLE_S)  # noqa: B023
+                committed, n_loads, stopping = self._committed, self._n_loads, self._stopping
+            if n_loads > n_seen:
                 started = time.monotonic()
-                self.store.snapshot(self._snapshots)
-                self._note_snapshot(committed)
-                unoptimized = True
-                if not stopping:
-                    time.sleep(max(0.0, SNAPSHOT_EVERY_S - (time.monotonic() - started)))
+                self._make_snapshot(committed)
+                n_seen, unoptimized = n_loads, True
+                rest_s = SNAPSHOT_EVERY_S - (time.monotonic() - started)
+                with self._changed:
+                    self._changed.wait_for(lambda: self._stopping, max(0.0, rest_s))
             elif stopping or self.failure:
                 return
-            elif unoptimized:
-                self.store.optimize()
+            else:
+                self._tidy(optimize=unoptimized)
                 unoptimized = False
 
-    def _note_snapshot(self, committed: int) -> None:
+    def _tidy(self, *, optimize: bool) -> None:
+        if self.compactor.superseded():
+            self._make_snapshot(self._visible)  # the oldest, which may count them, goes
+        if optimize:
+            self.store.optimize()
+            self.compactor.tidy()
+
+    def _make_snapshot(self, committed: int) -> None:
+        superseded = self.compactor.superseded()
+        self.store.snapshot(self._snapshots)
+        self.compactor.snapshot_made(superseded)
         with self._changed:
             self._visible = committed
             self.counts.snapshots += 1

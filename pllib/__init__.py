@@ -17,8 +17,9 @@ from typing import Any
 from .captured import captured
 from .data import Dataset, Directory, FeatureSet, File, Model, Ref
 from .errors import Error
-from .execution import Execution, Stage, Transformation, innermost
+from .execution import Execution, Stage, Transformation
 from .off import OFF, Off
+from .recording import innermost
 from .session import Session, latest
 
 __all__ = [

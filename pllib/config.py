@@ -14,7 +14,7 @@ from .values import as_text, described
 
 MAX_DEPTH = 16
 MAX_NAMES = 4096
-"""A configuration that contains itself must end."""
+"""A configuration may make up parts of itself whenever it is asked; it must end."""
 
 _MARKS = ("__dataclass_fields__", "__attrs_attrs__", "model_fields", "__fields__")
 """Of a dataclass, attrs class, and pydantic model of either major version."""
@@ -34,11 +34,11 @@ def flatten(config: Any) -> dict[str, Any]:
     items = _items(config)
     if items is None:
         return {"config": config}
-    _flatten(items, "", 0, flat)
+    _flatten(items, "", [config], flat)
     return flat
 
 
-def _flatten(items: Iterator[Item], prefix: str, depth: int, flat: dict[str, Any]) -> None:
+def _flatten(items: Iterator[Item], prefix: str, around: list[Any], flat: dict[str, Any]) -> None:
     for key, read in items:
         if len(flat) >= MAX_NAMES:
             return
@@ -46,11 +46,11 @@ def _flatten(items: Iterator[Item], prefix: str, depth: int, flat: dict[str, Any
         value, inner = _read(read)
         if inner is None:
             flat[name] = value
-        elif depth >= MAX_DEPTH:
-            flat[name] = described(type(value).__name__, "nested too deep")
+        elif len(around) >= MAX_DEPTH or any(value is above for above in around):
+            flat[name] = described(type(value).__name__, "nested too deep, or in itself")
         else:
             before = len(flat)
-            _flatten(inner, f"{name}.", depth + 1, flat)
+            _flatten(inner, f"{name}.", [*around, value], flat)
             if len(flat) == before:
                 flat[name] = {}
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from . import launch, mounts, records
 from .records import Described, FileVersion
 
@@ -40,7 +42,10 @@ class Handle:
 
     __slots__ = ("record",)
 
-    def __init__(self, record: records.Handle) -> None:
+    def __init__(self, record: records.Handle | msgspec.Raw) -> None:
+        """Args:
+        record: The value's name, or the encoded value itself if that has an identity.
+        """
         self.record = record
 
 
@@ -115,8 +120,7 @@ class Dataset:
         characteristics: Whatever should be said of it, such as ``n_rows=1797``.
     """
 
-    __slots__ = ("characteristics", "files", "fingerprint", "name", "split", "version")
-    features: tuple[Any, ...] | None = None
+    __slots__ = ("characteristics", "features", "files", "fingerprint", "name", "split", "version")
 
     def __init__(
         self,
@@ -135,12 +139,21 @@ class Dataset:
         single = isinstance(files, str | os.PathLike | File)
         self.files: tuple[Any, ...] = (files,) if single else tuple(files)
         self.characteristics = characteristics
+        self.features: tuple[Any, ...] | None = None
+
+    def piece(self, files: Iterable[Any], fingerprint: Any, about: dict[str, Any]) -> Dataset:
+        """Return the same data set with some of its files, and what is said of it or nothing."""
+        made = type(self)(self.name, version=self.version, files=files)
+        made.fingerprint, made.split, made.characteristics = fingerprint, self.split, about
+        if about and self.features is not None:
+            made.features = self.features
+        return made
 
 
 class FeatureSet(Dataset):
     """The data of a feature set: a data set of which the names of the features are known."""
 
-    __slots__ = ("features",)
+    __slots__ = ()
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
 """Executions: what users open with `with`, from a run down to a transformation.
 
-Runs, stages and sections write a record when they begin, and each `used`, `generated` and `metric`
-at once.  A `Transformation` is one record, written at its end; its path is inlined and measured
-(benchmarks/capture.py), since training loops call it most.
+Runs, stages and sections write a record when they begin, and at once what they say
+(`pllib.recording`).  A `Transformation` is one record, written at its end; its path is inlined and
+measured (benchmarks/capture.py), since training loops call it most.
 
 Promise, held by every public method: nothing of ours is raised into the block, and what the block
 raises is recorded and goes on.
@@ -10,10 +10,7 @@ raises is recorded and goes on.
 
 from __future__ import annotations
 
-import os
-import struct
 from collections.abc import Iterable, Iterator, Mapping
-from contextvars import ContextVar
 from operator import index
 from time import perf_counter_ns, time_ns
 from types import TracebackType
@@ -21,22 +18,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex
 
 import msgspec
 
-from . import identity, records
 from .config import flatten
 from .data import Handle
 from .foreign import is_theirs
 from .plans import STAGES, TRIAL
-from .records import (
-    NO_VALUES,
-    TRANSFORMATION_TAG,
-    Ended,
-    Generated,
-    Metric,
-    Started,
-    Used,
-    encode,
-)
-from .series import CLEAR, F64, HEAD, POINT_BYTES, STEPPED_BYTES, U64, line_of, pack_stepped
+from .recording import NOTHING, Handles, Recording, innermost, learning
+from .records import NO_VALUES, TRANSFORMATION_TAG, Ended, Started, encode
 from .shape import MAX_SHAPES, Shape
 from .values import LONG_BYTES, encode_list, interned
 from .values import encode as encode_values
@@ -46,164 +33,19 @@ if TYPE_CHECKING:
 
 HYPERPARAMETER, MODEL_HYPERPARAMETER = "hp:", "mhp:"
 """Prefixes of a used name that is a hyperparameter of the stage's, or of the model's."""
-MAX_NAMES = 128
-"""Of used values in a record; a configuration with more is several records."""
 
-innermost: ContextVar[Execution | None] = ContextVar("sprov_execution", default=None)
-
-_NOTHING: list[str] = []
 _pack = encode
 
 
-class Handles(Mapping[str, Handle]):
-    """What one call of `generated` generated, by name; made when asked for."""
-
-    __slots__ = ("_execution", "_names", "_ordinal")
-
-    def __init__(self, execution: Execution, names: list[str], ordinal: int) -> None:
-        self._execution = execution
-        self._names = names
-        self._ordinal = ordinal
-
-    def __getitem__(self, name: str) -> Handle:
-        if name not in self._names:
-            raise KeyError(name)
-        owner = self._execution
-        log_id = owner._session.log_id.hex()
-        record = records.Handle(log_id, owner.seq, owner.name, name, self._ordinal, owner.kind)
-        return Handle(record)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-
-class Execution:
-    """Something that runs, uses and generates."""
+class Execution(Recording):
+    """Something that runs, and what runs in it."""
 
     __slots__ = ()
 
-    _session: Session
     _outer: Execution | None
-    kind: str
-    name: str
-    seq: int
     path: str
     """Kind, name, index and occurrence from the run down; empty in a transformation."""
     only_rank: int | None
-    step: int | None
-    """Index of the innermost section that it is, or is in."""
-    _known: dict[str, bytes]
-    """The hyperparameters that were recorded last, as `pllib.learning` marks them."""
-
-    @property
-    def iri(self) -> str:
-        return identity.iri("activity", identity.activity(self._session.log_id, self.seq))
-
-    def used(self, mapping: Mapping[str, Any] | None = None, /, **values: Any) -> None:
-        """Record values that this execution used."""
-        self._session.guard(self._used, mapping, values)
-
-    def generated(
-        self, mapping: Mapping[str, Any] | None = None, /, **values: Any
-    ) -> Mapping[str, Handle]:
-        """Record values that this execution generated; return a handle to each, by name."""
-        return self._session.guard(self._generated, mapping, values) or {}
-
-    def metric(
-        self, name: str, value: Any, *, step: int | None = None, unit: str | None = None
-    ) -> None:
-        """Record a point of a series.
-
-        The default step is the index of the section that this is or is in, else that of the
-        innermost open one.
-        """
-        session = self._session
-        try:
-            line = session.local.lines.get(name)
-            if line is not None and line.owner is self and line.unit is unit:
-                if value.__class__ is not float:
-                    value = float(value)
-                if step is None and not line.stepped:
-                    step = self._within().step
-                writer = line.writer
-                if not writer.busy:
-                    writer.busy = True
-                    at = writer.at
-                    stop = at + POINT_BYTES
-                    if stop <= writer.limit:
-                        seq = next(session.sequence)
-                        if step is None:
-                            line.pack(
-                                writer.map, at + 4, HEAD, seq, line.middle, time_ns(), F64, value
-                            )
-                            writer.words[at >> 2] = line.length
-                        else:
-                            pack_stepped(
-                                writer.map, at + 4, HEAD, seq, line.start, step, U64, time_ns(),
-                                F64, value,
-                            )  # fmt: skip
-                            writer.words[at >> 2] = STEPPED_BYTES
-                        writer.at = stop
-                        writer.n_records += 1
-                        line.points.append(value)
-                        line.last_seq = seq
-                        writer.busy = False
-                        return
-                    writer.busy = False
-        except struct.error:  # a step that is no whole number of 64 bits: nothing is committed
-            writer.map[at + 4 : stop] = CLEAR
-            writer.busy = False
-        except BaseException as exc:
-            session.interrupted()
-            if not isinstance(exc, Exception) or is_theirs(exc):
-                raise
-        session.guard(self._metric, name, value, step, unit)
-
-    def metrics(self, mapping: Mapping[str, Any], *, step: int | None = None) -> None:
-        """Record a point of each series."""
-        points: dict[str, Any] = self._session.guard(lambda: dict(mapping)) or {}
-        for name, value in points.items():
-            self.metric(name, value, step=step)
-
-    def hyperparameter(self, name: str, value: Any, *, step: int | None = None) -> None:
-        """Record that a hyperparameter has a new value; nothing if it is the last one again.
-
-        The last one is that of the stage around, its initial hyperparameters included.
-        """
-        from .learning import adapt
-
-        self._session.guard(adapt, self, name, value, step)
-
-    def checkpoint(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        step: int | None = None,
-        metric: Any = None,
-        best: bool = False,
-    ) -> None:
-        """Record a model version that was just saved, a file or directory.
-
-        Args:
-            step: By default as in `metric`.
-            metric: What it scored: a number, or numbers by name of which the first is the score.
-            best: It is the best so far.
-        """
-        from .learning import checkpoint
-
-        self._session.guard(checkpoint, self, path, step, metric, best)
-
-    def resumed_from(self, path_or_run: Any) -> None:
-        """Record that this goes on from a checkpoint (its path), or from a run.
-
-        A run is its IRI, the digest in it, or an open session; other text is kept as it is.
-        """
-        from .learning import resumed_from
-
-        self._session.guard(resumed_from, self, path_or_run)
 
     def transformation(
         self,
@@ -250,9 +92,7 @@ class Execution:
             "prospection": prospection,
         }  # fmt: skip
         if any(value is not None for value in plan.values()):
-            from .learning import declare_stage
-
-            session.guard(declare_stage, session, kind, name, plan)
+            session.guard(lambda: learning().declare_stage(session, kind, name, plan))
         values = session.guard(as_hyperparameters, hyperparameters) or {}
         more = session.guard(as_hyperparameters, model_hyperparameters, MODEL_HYPERPARAMETER)
         return Stage(self, kind, name, None, [values, more, used], only_rank)
@@ -271,7 +111,7 @@ class Execution:
 
     def section(self, kind: str, index: int | None = None) -> Stage:
         """Return a section of a stage, such as an epoch."""
-        return Stage(self, interned(kind), interned(kind), index, _NOTHING, None)
+        return Stage(self, interned(kind), interned(kind), index, NOTHING, None)
 
     def sections(self, kind: str, indices: int | Iterable[int]) -> Iterator[Stage]:
         """Go through sections: ``for epoch in training.sections("epoch", 10):``."""
@@ -283,63 +123,6 @@ class Execution:
         """Return the execution that what begins now is part of."""
         inner = innermost.get()
         return inner if inner is not None and inner._session is self._session else self
-
-    def start_with(self, values: Mapping[str, Any]) -> None:
-        """Record values that it uses from the start; hyperparameters may be adapted later."""
-        from .learning import initial
-
-        names = [*values]
-        for at in range(0, len(names), MAX_NAMES):
-            used = self._used_some({name: values[name] for name in names[at : at + MAX_NAMES]})
-            self._known.update(initial(*used))
-
-    def default_step(self) -> int | None:
-        """Return the step of what is recorded without one."""
-        return self.step if self.step is not None else self._within().step
-
-    def _used(self, mapping: Mapping[str, Any] | None, values: dict[str, Any]) -> None:
-        both = {**(mapping or {}), **values}
-        names = [*both]
-        for at in range(0, max(len(names), 1), MAX_NAMES):
-            self._used_some({name: both[name] for name in names[at : at + MAX_NAMES]})
-
-    def _used_some(self, values: Mapping[str, Any]) -> tuple[list[str], bytes]:
-        names, data = _split(values)
-        self._session.write(
-            (self.kind, self.name, names, _NOTHING),
-            lambda sig: _pack(Used(self._session.next_seq(), self.seq, sig, data)),
-        )
-        return names, data
-
-    def _generated(
-        self, mapping: Mapping[str, Any] | None, values: dict[str, Any]
-    ) -> Mapping[str, Handle]:
-        names, data = _split({**(mapping or {}), **values})
-        seq, at_ns = self._session.next_seq(), time_ns()
-        self._session.write(
-            (self.kind, self.name, _NOTHING, names),
-            lambda sig: _pack(Generated(seq, self.seq, sig, data, at_ns)),
-        )
-        return Handles(self, names, seq)
-
-    def _metric(self, name: Any, value: Any, step: Any, unit: Any) -> None:
-        """Write a point where the inlined path does not: another series, execution or chunk."""
-        session, point = self._session, float(value)
-        number = self.default_step() if step is None else int(step)
-        shape = session.shape(self.kind, self.name, _NOTHING, [interned(name)])
-        measured_in = None if unit is None else interned(unit)
-        seq, at_ns = session.next_seq(), time_ns()
-        writer = session.write_shaped(
-            shape, lambda sig: _pack(Metric(seq, self.seq, sig, number, at_ns, point, measured_in))
-        )
-        if writer is None:
-            return
-        line = line_of(writer, self, name, unit, shape, seq)
-        if line is None:
-            session.lose(f"over {MAX_SHAPES:,} series: no summary of the others", 0)
-        else:
-            line.points.append(point)
-            line.last_seq = seq
 
 
 def each_index(indices: int | Iterable[int]) -> Iterable[int]:
@@ -358,11 +141,6 @@ def as_index(value: Any) -> int | None:
 def as_hyperparameters(config: Any, prefix: str = HYPERPARAMETER) -> dict[str, Any]:
     """Return a configuration of any kind as used values, marked as hyperparameters."""
     return {f"{prefix}{name}": value for name, value in flatten(config).items()}
-
-
-def _split(values: Mapping[str, Any]) -> tuple[list[str], bytes]:
-    """Return names and encoded values."""
-    return [interned(name) for name in values], encode_list([*values.values()])
 
 
 class Stage(Execution):
@@ -429,7 +207,7 @@ class Stage(Execution):
         innermost.set(self)
         at_ns = time_ns()
         session.write(
-            (self.kind, self.name, _NOTHING, _NOTHING),
+            (self.kind, self.name, NOTHING, NOTHING),
             lambda sig: _pack(
                 Started(
                     session.next_seq(), self.seq, parent.seq, sig, at_ns, self.path, self.index,
@@ -440,13 +218,13 @@ class Stage(Execution):
         for values in self._values:
             if values:
                 session.guard(self.start_with, values)
-        self._values = _NOTHING
+        self._values = NOTHING
 
     def _end(self, error: BaseException | None) -> None:
         leave(self)
         session, at_ns = self._session, time_ns()
         session.write(
-            (self.kind, self.name, _NOTHING, _NOTHING),
+            (self.kind, self.name, NOTHING, NOTHING),
             lambda _: _pack(Ended(session.next_seq(), self.seq, at_ns, describe_error(error))),
         )
 
@@ -571,7 +349,8 @@ class Transformation(Execution, msgspec.Struct, eq=False, gc=False):
 
         A mapping of its own for each call would be a tenth of the whole cost.
         """
-        return Handles(self, self._generated_names(), self.seq)[name]
+        made = NO_VALUES if self._made is None else self._made
+        return Handles(self, self._generated_names(), made, self.seq)[name]
 
     @property
     def step(self) -> int | None:  # type: ignore[override]
@@ -635,9 +414,9 @@ class Transformation(Execution, msgspec.Struct, eq=False, gc=False):
             used = {}
         elif not isinstance(used, Mapping):
             used = {"used": used}
-        self._shape, self._names, self._used_values = None, (_NOTHING, _NOTHING), NO_VALUES
+        self._shape, self._names, self._used_values = None, (NOTHING, NOTHING), NO_VALUES
         names, values = [*used], [*used.values()]
-        self._names, self._used_values = (names, _NOTHING), encode_list(values)
+        self._names, self._used_values = (names, NOTHING), encode_list(values)
 
     def _regenerate(self, values: Mapping[str, Any]) -> None:
         names = [*values]

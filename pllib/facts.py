@@ -9,7 +9,6 @@ Source: gitrepository-layout(5) and git-worktree(1) of git 2.x; Apptainer 1.x us
 from __future__ import annotations
 
 import os
-import platform
 import stat
 import sys
 from collections.abc import Mapping
@@ -26,7 +25,7 @@ def surroundings(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     folder = _working_folder()
     program = sys.argv[0] if sys.argv else ""
     found = {
-        "python": platform.python_version(),
+        "python": sys.version.partition(" ")[0],
         "python_prefix": sys.prefix,
         "program_path": os.path.join(folder, program) if os.path.isfile(program) else "",  # noqa: PTH113, PTH118
         "working_folder": folder,

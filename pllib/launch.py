@@ -114,15 +114,22 @@ def find(environ: Mapping[str, str] | None = None) -> Launch:
     """
     environ = os.environ if environ is None else environ
     rank, size = _rank(environ)
-    restart = environ.get("SLURM_RESTART_COUNT", "0")
     return Launch(
         scope=_scope(environ),
         launch=_launch(environ, size),
-        restart=int(restart) if restart.isdigit() else 0,
+        restart=_restart(environ),
         rank=rank,
         size=size,
         facts={name: environ[key] for name, key in JOB_FACTS.items() if environ.get(key)},
     )
+
+
+def _restart(environ: Mapping[str, str]) -> int:
+    """Count the restarts of the job and, within each, those that torchrun makes by itself."""
+    names = "SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT", "TORCHELASTIC_MAX_RESTARTS"
+    found = (environ.get(name, "") for name in names)
+    of_job, of_workers, most = (int(text) if text.isdigit() else 0 for text in found)
+    return of_job * (most + 1) + of_workers
 
 
 _RANKS = (
@@ -178,6 +185,8 @@ def _local_launcher(environ: Mapping[str, str], size: int) -> str:
     """Name a launch by the process that started its ranks, when all of them are on this host."""
     here = int(environ.get("MPI_LOCALNRANKS") or environ.get("LOCAL_WORLD_SIZE") or 0)
     launcher = _launcher_process()
+    if launcher is None and environ.get("TORCHELASTIC_RUN_ID"):
+        launcher = process(os.getppid())  # torchrun under another name, such as accelerate
     if here != size or launcher is None:
         raise SettingsError(
             f"{size} ranks, but their launcher gives them nothing in common to name the run by",

@@ -12,24 +12,22 @@ from collections.abc import Mapping
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from .data import Checkpoint
 from .execution import HYPERPARAMETER
 from .identity import ID_BASE
-from .records import EXT_RUN, Adapted, Declared, RunReference, encode
+from .recording import as_step
+from .records import EXT_RUN, Adapted, Declared, RunReference, decode_raws, encode
 from .shape import MAX_SHAPES
 from .values import encode_list, extend, interned
 
 if TYPE_CHECKING:
-    from .execution import Execution
+    from .recording import Recording
     from .session import Session
 
 CHECKPOINT, RESUMED_FROM = "checkpoint", "resumed_from"
 """Names of the attributes."""
 
 _RUN = re.compile(rf"(?:{re.escape(ID_BASE)}run/)?([0-9a-f]{{32}})")
-_raws = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 
 
 def initial(names: list[str], data: bytes) -> dict[str, bytes]:
@@ -39,17 +37,17 @@ def initial(names: list[str], data: bytes) -> dict[str, bytes]:
         names: Of used values, prefixes included.
         data: The values, as they were encoded.
     """
-    values = zip(names, _raws(data), strict=True)
+    values = zip(names, decode_raws(data), strict=True)
     return {name: _mark(bytes(raw)) for name, raw in values if name.startswith(HYPERPARAMETER)}
 
 
-def adapt(execution: Execution, name: str, value: Any, step: Any) -> None:
+def adapt(execution: Recording, name: str, value: Any, step: Any) -> None:
     """Record that a hyperparameter has a value now, unless it has it already."""
     full, data = HYPERPARAMETER + interned(name), encode_list([value])
     known, mark = execution._known, _mark(data[1:])
     if known.get(full) == mark:
         return
-    number = execution.default_step() if step is None else int(step)
+    number = execution.default_step() if step is None else as_step(step)
     seq, at_ns = execution._session.next_seq(), time_ns()
     execution._session.write(
         (execution.kind, execution.name, [full], []),
@@ -64,11 +62,11 @@ def _mark(data: bytes) -> bytes:
     return data if len(data) <= 64 else blake2b(data, digest_size=16).digest()
 
 
-def checkpoint(execution: Execution, path: Any, step: Any, metric: Any, best: Any) -> None:
+def checkpoint(execution: Recording, path: Any, step: Any, metric: Any, best: Any) -> None:
     """Record a model version that a training left."""
     guard = execution._session.guard
     score, said = guard(_score, metric) or (None, {})
-    number = execution.default_step() if step is None else guard(int, step)
+    number = execution.default_step() if step is None else guard(as_step, step)
     made = Checkpoint(path, number, bool(best), score, said)
     execution._generated({CHECKPOINT: made}, {})
 
@@ -83,7 +81,7 @@ def _score(metric: Any) -> tuple[float | None, dict[str, Any]]:
     return (None if first is None else float(first)), {str(k): v for k, v in metric.items()}
 
 
-def resumed_from(execution: Execution, origin: Any) -> None:
+def resumed_from(execution: Recording, origin: Any) -> None:
     """Record what an execution goes on from: a checkpoint, or a run."""
     execution._used({RESUMED_FROM: _origin(origin)}, {})
 

@@ -15,13 +15,15 @@ from typing import Annotated, Literal
 
 import msgspec
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 
 Id = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
 """An identity.  Checked, since identities become IRIs; so are words that choose a kind of IRI."""
 
 ManyId = Annotated[str, msgspec.Meta(min_length=32, max_length=32)]
 """An identity where a batch has tens of thousands: `decode_batch` checks them all at once."""
+
+LogId = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 
 Datatype = Literal[
     "string", "integer", "double", "boolean", "dateTime", "JSON", "nil", "described"
@@ -209,18 +211,41 @@ class Series(msgspec.Struct, array_like=True, frozen=True, gc=False):
     summary: SeriesSummary | None = None
 
 
-class Points(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """Points of one run in columns, all of one length.  (log_id, seq) identifies a point."""
+class PointSource(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What many points have in common."""
 
-    log_id: list[bytes]
-    seq: list[int]
-    series: list[ManyId]
-    activity: list[ManyId]
-    rank: list[int]
-    name: list[str]
-    step: list[int | None]
-    at_ns: list[int]
-    value: list[float]
+    log_id: LogId
+    series: Id
+    rank: Annotated[int, msgspec.Meta(ge=-(1 << 31), lt=1 << 31)]
+    name: str
+
+
+class Points(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Points of one run in columns.  (log id, seq) identifies a point.
+
+    Columns are packed little-endian numbers, as many in each: a point is no object on its way from
+    the tracker to Parquet.
+    """
+
+    sources: list[PointSource]
+    activities: list[ManyId]
+    frames: list[tuple[LogId, Annotated[int, msgspec.Meta(ge=0)]]]
+    """(log id, number) of the frames that the points are all the points of."""
+    source: bytes
+    """Index into `sources`, unsigned 32 bits, as is `activity`."""
+    activity: bytes
+    has_step: bytes
+    """One byte each, 0 or 1."""
+    seq: bytes
+    """64 bits, as are the rest."""
+    step: bytes
+    at_ns: bytes
+    value: bytes
+    """IEEE 754 doubles, NaN and infinities too."""
+
+    @property
+    def n_points(self) -> int:
+        return len(self.has_step)
 
 
 class Session(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -296,8 +321,8 @@ def decode_batch(data: bytes) -> Batch:
             many.append(value.attribute)
     many.extend(entity for entity, _ in batch.types)
     if batch.points is not None:
-        many.extend(batch.points.series)
-        many.extend(batch.points.activity)
+        many.extend(batch.points.activities)
+        _check_columns(batch.points)
     text = "".join(many)
     try:
         whole = 2 * len(bytes.fromhex(text)) == len(text)
@@ -306,3 +331,20 @@ def decode_batch(data: bytes) -> Batch:
     if not whole:
         raise msgspec.ValidationError("an identity is not 32 hexadecimal digits")
     return batch
+
+
+def _check_columns(points: Points) -> None:
+    """Check that columns are of one length, and that what they point to is there.
+
+    Raises:
+        msgspec.ValidationError: It is not so.
+    """
+    n = points.n_points
+    narrow = points.source, points.activity
+    wide = points.seq, points.step, points.at_ns, points.value
+    if any(len(column) != 4 * n for column in narrow) or any(len(c) != 8 * n for c in wide):
+        raise msgspec.ValidationError("columns of points differ in length")
+    lengths = len(points.sources), len(points.activities)
+    for column, length in zip(narrow, lengths, strict=True):
+        if n and max(memoryview(column).cast("I")) >= length:
+            raise msgspec.ValidationError("a point is of something that its batch does not tell")

@@ -62,6 +62,8 @@ def open_session(
     outbox = Outbox(project.spool / f"{spool.log_id.hex()}.log", spool)
     session = Session(context, spool, chosen, outbox, connect)
     session.begin(context, config, resume_from)
+    if declaration := sys.modules.get(f"{__package__}.declaration"):
+        session.guard(declaration.write_waiting, session)
     if connect is None and chosen.mode == "online" and context.rank == 0:
         session.tell(
             f"no tracker found, so records go to {project.spool}; `sprov ingest` takes them in"
@@ -99,26 +101,30 @@ def _context(
         size=found.size,
         host=launch.host(),
         pid=os.getpid(),
-        user=_user(),
+        user=user(),
         program=interned(program),
         project=project.name,
-        workflow=workflow or experiment or study or interned(program.removesuffix(".py")),
+        workflow=interned(workflow or experiment or study or program.removesuffix(".py")),
         opened_ns=time.time_ns(),
-        study=study,
-        experiment=experiment,
-        name=name or run,
-        tags=tuple(str(tag) for tag in tags),
+        study=_text(study),
+        experiment=_text(experiment),
+        name=_text(name or run),
+        tags=tuple(interned(tag) for tag in ([tags] if isinstance(tags, str) else tags)),
         scope=found.scope,
         launch=launched,
         facts={**surroundings(), **found.facts, **_as_facts(facts)},
     )
 
 
+def _text(name: Any) -> str | None:
+    return None if name is None else interned(name)
+
+
 def _as_facts(facts: Mapping[str, str] | None) -> dict[str, str]:
     return {interned(name): as_text(text, 1024) for name, text in (facts or {}).items()}
 
 
-def _user() -> str:
+def user() -> str:
     import getpass
 
     try:

@@ -20,7 +20,7 @@ import msgspec
 ROOT = -1
 """Parent of what no activity of this log contains: its parent is the run's attempt."""
 
-CONTEXT_TAG, SIGNATURE_TAG, TRANSFORMATION_TAG = 0, 1, 2
+CONTEXT_TAG, SIGNATURE_TAG, TRANSFORMATION_TAG, METRIC_TAG = 0, 1, 2, 7
 NO_VALUES = b"\x90"
 """The msgpack encoding of no values."""
 
@@ -129,7 +129,7 @@ class Generated(Record, frozen=True, tag=6):
     at_ns: int = 0
 
 
-class Metric(Record, frozen=True, tag=7):
+class Metric(Record, frozen=True, tag=7, gc=False):
     """A point of a series; the signature's first `generated` name is the metric's name."""
 
     seq: int
@@ -318,16 +318,6 @@ class RunReference(msgspec.Struct, array_like=True, frozen=True):
 EXT_FILE, EXT_DESCRIBED, EXT_HANDLE, EXT_REFERENCE, EXT_BIG_INTEGER = 1, 2, 3, 4, 5
 EXT_DATASET, EXT_RUN = 6, 7
 
-_extensions: dict[int, msgspec.msgpack.Decoder[Any]] = {
-    EXT_FILE: msgspec.msgpack.Decoder(FileVersion),
-    EXT_DESCRIBED: msgspec.msgpack.Decoder(Described),
-    EXT_HANDLE: msgspec.msgpack.Decoder(Handle),
-    EXT_REFERENCE: msgspec.msgpack.Decoder(Reference),
-    EXT_BIG_INTEGER: msgspec.msgpack.Decoder(str),
-    EXT_DATASET: msgspec.msgpack.Decoder(DatasetReference),
-    EXT_RUN: msgspec.msgpack.Decoder(RunReference),
-}
-
 
 class BigInteger(int):
     """An integer beyond 64 bits, as it comes out of a log."""
@@ -342,6 +332,28 @@ def decode_extension(code: int, data: memoryview) -> Any:
     return BigInteger(value, 16) if code == EXT_BIG_INTEGER else value
 
 
+_extensions: dict[int, msgspec.msgpack.Decoder[Any]] = {
+    code: msgspec.msgpack.Decoder(kind, ext_hook=decode_extension)
+    for code, kind in (
+        (EXT_FILE, FileVersion),
+        (EXT_DESCRIBED, Described),
+        (EXT_HANDLE, Handle),
+        (EXT_REFERENCE, Reference),
+        (EXT_BIG_INTEGER, str),
+        (EXT_DATASET, DatasetReference),
+        (EXT_RUN, RunReference),
+    )
+}
 decode = msgspec.msgpack.Decoder(AnyRecord).decode
 decode_values = msgspec.msgpack.Decoder(list[Any], ext_hook=decode_extension).decode
+decode_raws = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 encode = msgspec.msgpack.Encoder().encode
+
+
+def is_shared(value: bytes) -> bool:
+    """Tell whether an encoded value has an identity of its own, or lists such values alone."""
+    found = msgspec.msgpack.decode(value, ext_hook=decode_extension)
+    shared = (FileVersion, Reference, DatasetReference)
+    if isinstance(found, list) and found:
+        return all(isinstance(item, shared) for item in found)
+    return isinstance(found, shared)

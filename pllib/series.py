@@ -1,24 +1,24 @@
 """Series of metrics: how a point is written, and what a session says of all points at its end.
 
 A point is `pllib.records.Metric` packed by hand, in fixed places: one call of C straight into the
-spool, where encoding and copying are two (89 against 229 ns, CPython 3.11).  A writer only collects points as
-it goes, and sums them up when it moves on to another chunk, so that there are never more than a
-chunk holds.
+spool, where encoding and copying are two (89 against 229 ns, CPython 3.11).  A writer only collects
+points as it goes, and sums them up when it moves on to another chunk, so that there are never more
+than a chunk holds.
 """
 
 from __future__ import annotations
 
-import contextlib
 import struct
 from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
 
+from .foreign import is_theirs
 from .log import record_bytes
 from .records import Summary, encode
 from .shape import MAX_SHAPES, Shape
 
 if TYPE_CHECKING:
-    from .execution import Execution
+    from .recording import Recording
     from .spool import Writer
 
 HEAD = b"\x97\x07\xce"
@@ -34,7 +34,6 @@ _NO_STEP = struct.Struct(">BQBQBB")
 STEPPED_BYTES, NO_STEP_BYTES = 42, 44
 POINT_BYTES = 48
 """What either takes up in the spool, so that one sum serves both; hence wide numbers in one."""
-CLEAR = bytes(POINT_BYTES - 4)
 assert record_bytes(STEPPED_BYTES) == record_bytes(NO_STEP_BYTES) == POINT_BYTES
 
 
@@ -110,9 +109,9 @@ class Line:
         self.totals = totals
         self.points: list[float] = []
         self.last_seq = -1
-        self.owner: Execution | None = None
+        self.owner: Recording | None = None
 
-    def bind(self, owner: Execution, number: int) -> None:
+    def bind(self, owner: Recording, number: int) -> None:
         """Write for an execution from now on, under the number of its signature.
 
         Raises:
@@ -136,7 +135,7 @@ class Line:
 
 
 def line_of(
-    writer: Writer, owner: Execution, name: Any, unit: Any, shape: Shape, seq: int
+    writer: Writer, owner: Recording, name: Any, unit: Any, shape: Shape, seq: int
 ) -> Line | None:
     """Return the line that an execution goes on with; None if there are too many series.
 
@@ -147,6 +146,7 @@ def line_of(
     if found is not None:
         if found.owner is owner and found.unit is unit:
             return found
+        found.owner = None
         found.fold()
     (on_wire,) = shape.generated
     totals = writer.totals.get(on_wire)
@@ -155,8 +155,11 @@ def line_of(
             return None
         totals = writer.totals[on_wire] = Totals(shape, seq)
     found = writer.lines[name] = Line(writer, unit, totals)
-    with contextlib.suppress(struct.error, KeyError):
+    try:
         found.bind(owner, writer.numbers[shape])
+    except (struct.error, KeyError) as exc:  # this execution's points go the long way
+        if is_theirs(exc):
+            raise
     return found
 
 
@@ -164,6 +167,7 @@ def fold(lines: dict[Any, Line]) -> None:
     """Sum up all that was collected; the lines' numbers are another chunk's from now on."""
     while lines:
         _, line = lines.popitem()
+        line.owner = None
         line.fold()
 
 

@@ -26,25 +26,25 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .execution import (
-    _NOTHING,
     Execution,
     Transformation,
     as_hyperparameters,
     describe_error,
-    innermost,
     leave,
 )
 from .foreign import is_theirs
+from .recording import NOTHING, innermost
 from .records import ROOT, Closed, Context, Declared, Ended, Started, encode
-from .sender import Connection, Outbox, Sender
 from .series import Line, merged
-from .settings import Settings
 from .shape import Shape, Shapes
 from .spool import Chunk, Spool, Writer
 from .values import interned
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from .sender import Connection, Outbox
+    from .settings import Settings
 
 Result = TypeVar("Result")
 
@@ -76,6 +76,9 @@ class _Held:
 
 class Session(Execution):
     """One process's part of a run; `pllib.open` makes it."""
+
+    # Those that every capture reads: past 30 attributes CPython 3.11 looks them up more slowly.
+    __slots__ = ("__dict__", "__weakref__", "local", "open_transformations", "sequence", "shapes")
 
     def __init__(
         self,
@@ -112,6 +115,8 @@ class Session(Execution):
         self.seq = next(self.sequence)
         self.open_transformations: dict[int, Transformation] = {}
         self.occurrences: dict[str, tuple[int, int]] = {}
+        from .sender import Sender  # not before a session is opened
+
         self._sender = Sender(
             spool, self._leases, outbox, connect, settings.flush_age_s, self._tick
         )
@@ -131,7 +136,7 @@ class Session(Execution):
     def begin(self, context: Context, config: Any, resume_from: Any) -> None:
         """Write the run's start and settings, start the sender, become the innermost."""
         self.write(
-            (self.kind, self.name, _NOTHING, _NOTHING),
+            (self.kind, self.name, NOTHING, NOTHING),
             lambda sig: encode(
                 Started(self.next_seq(), self.seq, ROOT, sig, context.opened_ns, self.path)
             ),
@@ -207,7 +212,7 @@ class Session(Execution):
 
     def declare(self, declared: Declared) -> None:
         """Write one thing of a plan."""
-        self.write((self.kind, self.name, _NOTHING, _NOTHING), lambda _: encode(declared))
+        self.write((self.kind, self.name, NOTHING, NOTHING), lambda _: encode(declared))
 
     def interrupted(self) -> None:
         """Put this thread's writer in order after an exception in the middle of a write."""
@@ -268,7 +273,7 @@ class Session(Execution):
 
     def _announce(self, execution: Transformation) -> None:
         self.write(
-            ("transformation", interned(execution.name), _NOTHING, _NOTHING),
+            ("transformation", interned(execution.name), NOTHING, NOTHING),
             lambda sig: encode(
                 Started(
                     self.next_seq(), execution.seq, execution.parent_seq(), sig,
@@ -303,7 +308,7 @@ class Session(Execution):
     def _write_end(self, error: BaseException | None) -> None:
         self.guard(self._summarise)
         at_ns = time.time_ns()
-        plain = (self.kind, self.name, _NOTHING, _NOTHING)
+        plain = (self.kind, self.name, NOTHING, NOTHING)
         self.write(
             plain, lambda _: encode(Ended(self.next_seq(), self.seq, at_ns, describe_error(error)))
         )

@@ -319,6 +319,12 @@ class Writer:
         self.busy = False
         return False
 
+    def erase(self, at: int, stop: int) -> None:
+        """Take back what was not committed, so that a shorter record there ends where it ends."""
+        if not self.words[at >> 2]:
+            self.map[at + 4 : stop] = bytes(stop - at - 4)
+            self.busy = False
+
     def interrupted(self) -> None:
         """Give up the chunk after an exception in a write; what it has is found by walking."""
         chunk, self.chunk = self.chunk, None

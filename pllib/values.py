@@ -37,6 +37,8 @@ DIGEST_BYTES = 64 << 10
 MAX_DEPTH = 6
 MAX_ITEMS = 1000
 
+FILES_A_PIECE = 16
+"""Of a data set; one of more files is recorded in pieces."""
 LONG_NAME = 256
 """Longer names are cut."""
 
@@ -59,7 +61,8 @@ def described(kind: str, reason: str, preview: str | None = None) -> msgspec.msg
 def hook(value: Any) -> Any:
     """Turn what msgpack has no type for into what it has; msgspec's ``enc_hook``."""
     if isinstance(value, Handle):
-        return extend(EXT_HANDLE, value.record)
+        known = isinstance(value.record, msgspec.Raw)
+        return value.record if known else extend(EXT_HANDLE, value.record)
     if isinstance(value, File):
         found = _version(value)
         return extend(EXT_DESCRIBED if isinstance(found, Described) else EXT_FILE, found)
@@ -70,7 +73,10 @@ def hook(value: Any) -> Any:
     return _foreign(value)
 
 
-def _version(file: File) -> FileVersion | Described:
+def _version(file: File | FileVersion | Described) -> FileVersion | Described:
+    """Return a file's version; one that was looked at already stays as it was."""
+    if not isinstance(file, File):
+        return file
     found = version_of(file)
     if isinstance(found, Described) or not found.characteristics:
         return found
@@ -86,36 +92,76 @@ def _reference(ref: Ref) -> Reference:
     return Reference(as_text(ref.store), as_text(ref.id), version)
 
 
+def in_pieces(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return values with data sets cut to what fits in a record, and the other pieces of those.
+
+    A data set may be said in pieces: what it is known by is the same in each.
+    """
+    first: dict[str, Any] = dict(values)
+    more: list[dict[str, Any]] = []
+    for name, value in values.items():
+        if isinstance(value, Dataset) and len(value.files) > FILES_A_PIECE:
+            first[name], *rest = _pieces(value)
+            more.extend({name: piece} for piece in rest)
+    return first, more
+
+
+def _pieces(data: Dataset) -> list[Dataset]:
+    """Return a data set without files, and then with some of its files each."""
+    found = [_version(_as_file(item)) for item in data.files]
+    files = [file for file in found if isinstance(file, FileVersion)]
+    mark = _fingerprint(data, found)
+    pieces = [data.piece((), mark, {**data.characteristics, **_lack(found), "n_files": len(found)})]
+    while files:
+        fitting, _ = _fitting(files, LONG_BYTES // 4)
+        pieces.append(data.piece(fitting or files[:1], mark, {}))
+        files = files[max(len(fitting), 1) :]
+    return pieces
+
+
+def _fingerprint(data: Dataset, found: list[Any]) -> Any:
+    """Return what tells a data set from others of its name: its files, if nobody said.
+
+    However many of them a record has room for, it is the same data set.
+    """
+    if data.fingerprint is not None or data.version is not None or not found:
+        return data.fingerprint
+    return digest(b"".join(sorted(map(_plain, found))))
+
+
+def _lack(found: list[Any]) -> dict[str, Any]:
+    """Return what is to be said of files that have no version."""
+    missing = [file for file in found if isinstance(file, Described)]
+    if not missing:
+        return {}
+    first = as_text(f"{missing[0].preview}: {missing[0].reason}")
+    return {"n_files_unreadable": len(missing), "file_unreadable": first}
+
+
 def _dataset(data: Dataset, longest: int = LONG_BYTES) -> DatasetReference:
     """Return a data set; of its files and features as many as fit, with the number of all."""
-    more = _characteristics(data.characteristics)
-    room = longest // 2 - len(_plain(more))
     found = [_version(_as_file(item)) for item in data.files]
-    files, room = _fitting([file for file in found if isinstance(file, FileVersion)], room)
-    missing = [file for file in found if isinstance(file, Described)]
-    if missing:
-        more["n_files_unreadable"] = len(missing)
-        more["file_unreadable"] = as_text(f"{missing[0].preview}: {missing[0].reason}")
-    fingerprint = data.fingerprint
-    if len(files) + len(missing) < len(found):
+    have = [file for file in found if isinstance(file, FileVersion)]
+    more = {**_characteristics(data.characteristics), **_lack(found)}
+    files, room = _fitting(have, longest // 2 - len(_plain(more)))
+    if len(files) < len(have):
         more["n_files"] = len(found)
-        if fingerprint is None and data.version is None:
-            fingerprint = digest(_plain(found))  # of all: what tells it from others
     features = None
     if data.features is not None:
         names = [interned(name) for name in data.features]
         features, _ = _fitting(names, room + longest // 4)
         if len(features) < len(names):
             more["n_features"] = len(names)
-    version, mark, split = (
-        None if fact is None else as_text(fact) for fact in (data.version, fingerprint, data.split)
+    version, fingerprint, split = (
+        None if fact is None else as_text(fact)
+        for fact in (data.version, _fingerprint(data, found), data.split)
     )
     name = as_text(data.name)
-    return DatasetReference(name, version, mark, split, files, more, features)
+    return DatasetReference(name, version, fingerprint, split, files, more, features)
 
 
-def _as_file(item: Any) -> File:
-    if isinstance(item, File):
+def _as_file(item: Any) -> Any:
+    if isinstance(item, File | FileVersion | Described):
         return item
     return Directory(item) if os.path.isdir(item) else File(item)  # noqa: PTH112
 
@@ -274,5 +320,5 @@ def encode_list(values: list[Any]) -> bytes:
 
 __all__ = [
     "FileVersion", "as_text", "described", "digest", "encode", "encode_each", "encode_list",
-    "encode_one", "extend", "hook", "interned",
+    "encode_one", "extend", "hook", "in_pieces", "interned",
 ]  # fmt: skip

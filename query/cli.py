@@ -1,11 +1,11 @@
-"""The commands that ask: query, runs, show, metrics, lineage."""
+"""The commands that ask: query, runs, show, diff, metrics, lineage."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TextIO
 
 import click
 
@@ -14,6 +14,7 @@ from pllib.project import find
 from .engine import MEDIA, Engine, find_engine
 
 FORMATS = click.Choice(["table", "json", "csv"])
+DIRECTIONS: tuple[Literal["up"], Literal["down"]] = ("up", "down")
 
 
 def engine(timeout_s: float = 30.0, *, live: bool = False) -> Engine:
@@ -53,10 +54,10 @@ def query(
 def _bind_runs(asked: Engine, text: str, runs: tuple[str, ...]) -> str:
     if not runs:
         return text
+    from .binding import bind_variable
     from .runs import find_run
 
-    iris = " ".join(f"<{find_run(asked, run)['run']}>" for run in runs)
-    return f"{text}\nVALUES ?run {{ {iris} }}"
+    return bind_variable(text, "run", [find_run(asked, run)["run"] for run in runs])
 
 
 def _print_answer(asked: Engine, text: str, form: str) -> None:
@@ -111,90 +112,143 @@ def show(run: str, form: str, live: bool) -> None:
 
     \b
         sprov show @last
-        sprov show 4242_7
+        sprov show 4242_7 --format json
     """
     from .runs import describe_run, find_run
+    from .shown import print_run
 
     asked = engine(live=live)
     found = describe_run(asked, find_run(asked, run))
     if form == "json":
         click.echo(json.dumps(found, indent=1))
-        return
-    _print_run(found)
+    else:
+        print_run(found)
 
 
-_SECTIONS = {
-    "where": ["host", "ranks", "user"],
-    "settings": ["plan", "name", "value"],
-    "files": ["how", "role", "path", "size"],
-    "results": ["in", "name", "values", "first", "last"],
-    "failures": ["rank_no", "plan", "error"],
-    "lost": ["reason"],
-}
+@click.command()
+@click.argument("run")
+@click.argument("other")
+@click.option("--all", "every", is_flag=True, help="What is the same, too.")
+@click.option("--format", "form", type=FORMATS, default="table", show_default=True)
+@click.option("--live", is_flag=True, help="See all that the running manager has taken in.")
+def diff(run: str, other: str, every: bool, form: str, live: bool) -> None:
+    """Print how two runs differ: settings, data, code, environment, results, structure.
 
+    Exit status is 0 whether they differ or not.
 
-def _print_run(found: dict[str, Any]) -> None:
-    from .tables import print_table, short
+    \b
+        sprov diff 4242 4243
+        sprov diff 4242 @last --all --format json
+    """
+    from .diff import COLUMNS, compare, print_differences
+    from .runs import describe_run, find_run
+    from .tables import print_rows
 
-    for name in ("run", "name", "study", "experiment", "job", "program", "state"):
-        if found[name] is not None:
-            click.echo(f"{name:<11}{short(str(found[name]))}")
-    click.echo(f"{'ranks':<11}{found['ranks']}")
-    click.echo(f"{'time':<11}{found['started']} to {found['ended'] or 'now'}")
-    if found["series"]:
-        click.echo(f"{'series':<11}{', '.join(row['name'] for row in found['series'])}")
-    for section, columns in _SECTIONS.items():
-        if found[section]:
-            print_table(found[section], columns, title=section)
+    asked = engine(live=live)
+    first, second = (describe_run(asked, find_run(asked, one)) for one in (run, other))
+    rows = compare(first, second, every=every)
+    if form != "table":
+        print_rows(rows, COLUMNS, form)
+    elif rows:
+        print_differences(rows)
+    else:
+        click.echo("no difference")
 
 
 @click.command()
 @click.argument("run", default="@last")
 @click.argument("names", nargs=-1)
 @click.option("--csv", "as_csv", is_flag=True, help="All points, as CSV.")
+@click.option("--plot", is_flag=True, help="Draw curves in the terminal.")
+@click.option(
+    "-o",
+    "picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw curves in a .png, .svg or .pdf file.",
+)
 @click.option("--format", "form", type=FORMATS, default="table", show_default=True)
 @click.option("--live", is_flag=True, help="See all that the running manager has taken in.")
-def metrics(run: str, names: tuple[str, ...], as_csv: bool, form: str, live: bool) -> None:
-    """Print a run's series: in the table the mean over ranks at each step.
+def metrics(
+    run: str,
+    names: tuple[str, ...],
+    as_csv: bool,
+    plot: bool,
+    picture: Path | None,
+    form: str,
+    live: bool,
+) -> None:
+    """Print a run's series: in table and curves the mean over ranks at each step.
 
     \b
-        sprov metrics @last loss accuracy
+        sprov metrics @last loss accuracy --plot
+        sprov metrics @last loss -o loss.svg
         sprov metrics 4242 --csv > points.csv
     """
     from .runs import find_run
-    from .series import by_step, read_points
+    from .series import read_points, read_series, read_steps
     from .tables import print_rows
 
     asked = engine(live=live)
-    points = read_points(asked, find_run(asked, run)["run"], list(names))
+    found = find_run(asked, run)
+    if plot or picture is not None:
+        from .plot import draw
+
+        draw(read_series(asked, found["run"], list(names)), found, picture, terminal=plot)
+        return
     if as_csv or form != "table":
         columns = ["name", "rank", "step", "at_ns", "value"]
+        points = read_points(asked, found["run"], list(names))
         print_rows(points, columns, "csv" if as_csv else form)
         return
-    known = sorted({point["name"] for point in points})
-    print_rows(by_step(points), ["step", *known], "table")
+    rows = read_steps(asked, found["run"], list(names))
+    known = sorted({name for row in rows for name in row} - {"step"})
+    print_rows(rows, ["step", *known], "table")
+
+
+_LIMITS = {"tree": 500, "dot": 150, "svg": 150, "html": 150, "json": None}
+"""Entities that are told of, nearest first, if nothing else is said."""
 
 
 @click.command()
 @click.argument("target")
-@click.option("--up/--down", default=True, help="What it came from (default), or led to.")
-@click.option("--depth", default=20, show_default=True, help="Steps at most.")
-@click.option("--format", "form", type=click.Choice(["tree", "json"]), default="tree")
+@click.option("--up", "which", flag_value="up", default="up", help="What it came from (default).")
+@click.option("--down", "which", flag_value="down", help="What it led to.")
+@click.option("--both", "which", flag_value="both", help="Both.")
+@click.option("--depth", type=click.IntRange(1), help="Activities at most; all by default.")
+@click.option("--limit", type=click.IntRange(1), help="Files and values at most, nearest first.")
+@click.option("--settings", is_flag=True, help="The settings of each activity, too.")
+@click.option("--format", "form", type=click.Choice(list(_LIMITS)), default="tree")
+@click.option("-o", "output", type=click.File("w", encoding="utf-8"), default="-", help="A file.")
 @click.option("--live", is_flag=True, help="See all that the running manager has taken in.")
-def lineage(target: str, up: bool, depth: int, form: str, live: bool) -> None:
-    """Print what a file came from, or what it led to.
+def lineage(
+    target: str,
+    which: str,
+    depth: int | None,
+    limit: int | None,
+    settings: bool,
+    form: str,
+    output: TextIO,
+    live: bool,
+) -> None:
+    """Print what something came from, or what it led to, across all runs.
 
-    TARGET is a path, the end of one, or an IRI.
+    TARGET is a path or the end of one, a data set's name, an IRI, RUN:NAME for what a run
+    generated, or @last for all files that it generated.
 
     \b
-        sprov lineage model.npz
-        sprov lineage raw.csv --down
+        sprov lineage model.pt
+        sprov lineage @last:accuracy --settings
+        sprov lineage raw.csv --down --format svg -o led-to.svg
     """
-    from .lineage import find_target, print_tree, trace
+    from .lineage import find_target, trace
+    from .present import write
 
     asked = engine(live=live)
-    tree = trace(asked, find_target(asked, target), "up" if up else "down", depth)
-    if form == "json":
-        click.echo(json.dumps(tree, indent=1))
-        return
-    print_tree(tree, Path.cwd(), up=up)
+    found = find_target(asked, target)
+    most = limit or _LIMITS[form]
+    traced = [
+        trace(asked, found, direction, depth, most, settings=settings)
+        for direction in DIRECTIONS
+        if which in (direction, "both")
+    ]
+    write(traced, form, output, settings=settings)

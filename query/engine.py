@@ -14,7 +14,7 @@ import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -22,6 +22,10 @@ import msgspec
 from pllib.errors import Error, QueryError, UnavailableError
 from pllib.project import Endpoint, Project, choose_endpoint, read_endpoint
 from pllib.sender import ask_status
+
+if TYPE_CHECKING:
+    from manager.store.described import Trace
+    from manager.store.questions import Question
 
 MEDIA = {
     "json": "application/sparql-results+json",
@@ -56,12 +60,53 @@ class Engine:
         """
         if self.endpoint is not None:
             return self._ask_manager(query, formats)
-        from manager.store import answer, snapshots
+        from manager.store.questions import Sparql
+
+        return self._ask_snapshot(Sparql(query, formats))
+
+    def lineage(self, asked: Trace) -> bytes:
+        """Return a `manager.store.described.Lineage` as JSON.
+
+        Raises:
+            QueryError: The target is no IRI, or it took too long.
+            UnavailableError: There is nothing to ask.
+        """
+        if self.endpoint is None:
+            return self._ask_snapshot(asked)[1]
+        given = {
+            "target": asked.target,
+            "direction": asked.direction,
+            "depth": asked.depth,
+            "limit": asked.limit,
+            "settings": asked.settings or None,
+        }
+        return self._get("/v1/lineage", {k: v for k, v in given.items() if v is not None})
+
+    def show(self, run: str) -> bytes:
+        """Return what `manager.store.show` tells of a run, as JSON."""
+        if self.endpoint is None:
+            from manager.store.show import Show
+
+            return self._ask_snapshot(Show(run))[1]
+        return self._get(f"/v1/runs/{run.rpartition('/')[2]}", {})
+
+    def _ask_snapshot(self, question: Question) -> tuple[str, bytes]:
+        from manager.store import questions, snapshots
 
         def ask() -> tuple[str, bytes]:
-            return answer.answer(snapshots.open_snapshot(self.project.snapshots), query, formats)
+            return questions.reply(snapshots.open_snapshot(self.project.snapshots), question)
 
         return _in_child(ask, self.timeout_s)
+
+    def _get(self, path: str, parameters: dict[str, Any]) -> bytes:
+        assert self.endpoint is not None
+        query = urlencode({**parameters, "timeout": self.timeout_s})
+        status, _, body = _request(
+            self.endpoint, "GET", f"{path}?{query}", None, {}, self.timeout_s + 15
+        )
+        if status != 200:
+            raise _refusal(status, body)
+        return body
 
     def select(self, query: str) -> list[dict[str, str]]:
         """Return the rows of a SELECT query: variable to text of its value."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from manager.store.runs import RUNS, run_rows
@@ -54,92 +55,6 @@ def _digests(runs: list[dict[str, Any]]) -> str:
     return ", ".join(digest_of(run["run"])[:8] for run in runs)
 
 
-_MEMBERS = """
-  ?attempt provml:isPartOf <{run}> . ?rank provml:isPartOf ?attempt ; a provml:WorkflowExecution .
-"""
-
-_WHERE = """
-SELECT ?host (COUNT(DISTINCT ?agent) AS ?ranks) ?user WHERE {{
-  ?agent sprov:run <{run}> ; a prov:SoftwareAgent ; prov:atLocation/rdfs:label ?host ;
-         prov:actedOnBehalfOf/rdfs:label ?user
-}} GROUP BY ?host ?user ORDER BY ?host
-"""
-
-_SETTINGS = """
-SELECT DISTINCT ?plan ?name ?value WHERE {{
-  {members}
-  ?a provml:isPartOf* ?rank ; prov:used ?v . ?v prov:value ?value ; provml:ofAttribute ?at .
-  ?at a provml:LearningHyperparameter ; rdfs:label ?name ; provml:isPartOf/rdfs:label ?plan
-}} ORDER BY ?plan ?name
-"""
-
-_FILES = """
-SELECT DISTINCT ?how ?role ?path ?size ?file WHERE {{
-  {members}
-  ?a provml:isPartOf* ?rank .
-  {{ ?a prov:qualifiedUsage ?q . ?q prov:entity ?file ; prov:hadRole ?at . BIND("used" AS ?how) }}
-  UNION
-  {{ ?q prov:activity ?a ; prov:hadRole ?at . ?file prov:qualifiedGeneration ?q .
-     BIND("generated" AS ?how) }}
-  ?at rdfs:label ?role . ?file sprov:path ?path . OPTIONAL {{ ?file sprov:size ?size }}
-}} ORDER BY DESC(?how) ?path
-"""
-
-_RESULTS = """
-SELECT ?plan ?name ?index ?value WHERE {{
-  {members}
-  ?a provml:isPartOf* ?rank ; prov:startedAtTime ?at ;
-     prov:qualifiedAssociation/prov:hadPlan/rdfs:label ?plan .
-  OPTIONAL {{ ?a sprov:index ?index }}
-  ?v prov:wasGeneratedBy ?a ; prov:value ?value ; provml:ofAttribute/rdfs:label ?name
-}} ORDER BY ?at
-"""
-
-_FAILURES = """
-SELECT ?rank_no ?plan ?error WHERE {{
-  {members}
-  ?a provml:isPartOf* ?rank ; sprov:error ?error ; prov:qualifiedAssociation ?q .
-  ?q prov:agent/sprov:rank ?rank_no ; prov:hadPlan/rdfs:label ?plan
-}} ORDER BY ?rank_no
-"""
-
-_LOST = """
-SELECT ?reason WHERE {{ ?log a sprov:Log ; sprov:run <{run}> ; sprov:lost ?reason }}
-"""
-
-_SERIES = """
-SELECT DISTINCT ?name WHERE {{ ?s a sprov:Series ; sprov:run <{run}> ; rdfs:label ?name }}
-ORDER BY ?name
-"""
-
-
 def describe_run(engine: Engine, run: dict[str, Any]) -> dict[str, Any]:
-    """Return one run: who, where, when, settings, data, results, failures."""
-    members = _MEMBERS.format(run=run["run"])
-    sections = {
-        "where": _WHERE,
-        "settings": _SETTINGS,
-        "files": _FILES,
-        "results": _RESULTS,
-        "failures": _FAILURES,
-        "lost": _LOST,
-        "series": _SERIES,
-    }
-    asked = {
-        name: engine.select(query.format(run=run["run"], members=members))
-        for name, query in sections.items()
-    }
-    return {**run, **asked, "results": _results(asked["results"])}
-
-
-def _results(rows: list[dict[str, str]]) -> list[dict[str, Any]]:
-    """Return one row for each plan and name: how many values, the first and the last."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in rows:
-        known = found.setdefault(
-            (row["plan"], row["name"]),
-            {"in": row["plan"], "name": row["name"], "values": 0, "first": row["value"]},
-        )
-        known["values"] += 1
-        known["last"] = row["value"]
-    return list(found.values())
+    """Return one run, as `manager.store.show` tells it, with its row of `list_runs`."""
+    return {**run, **json.loads(engine.show(run["run"]))}

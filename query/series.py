@@ -1,56 +1,253 @@
-"""Series: points of metrics, in Parquet files that the store names, read by DuckDB."""
+"""Series: points of metrics, in Parquet files that the store names, read by DuckDB.
+
+A point that lies in several files, after a replay, is one: it is known by (log id, seq).  Only
+files that may have points in common are searched for such, which takes ten times as long.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pllib.errors import UnavailableError
+from pllib.errors import QueryError, UnavailableError
+from pllib.identity import ID_BASE, is_one
 
 from .engine import Engine
 
-_FILES = "SELECT ?file WHERE {{ <{run}> sprov:seriesFile ?file }}"
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
 
-_POINTS = """
-SELECT name, rank, step, at_ns, value
-FROM (SELECT DISTINCT ON (log_id, seq) * FROM read_parquet($files))
-WHERE $all OR list_contains($names, name)
-ORDER BY name, step, rank, at_ns
-"""
+Answer = TypeVar("Answer")
+
+_RUN = f"{ID_BASE}run/"
+_MOST_VALUES = 500
+"""Runs that a query is asked by name; for more it is asked for all."""
+_ATTEMPTS = 5
+"""Files that the store names may be superseded and gone before they are opened."""
+
+_FILES = """SELECT ?run ?file WHERE {{ {values} ?run sprov:seriesFile ?file
+FILTER NOT EXISTS {{ ?run sprov:supersededFile ?file }} }}"""
+
+_COLUMNS = "log_id, seq, series, activity, rank, name, step, at_ns, value"
+_EMPTY = """SELECT ''::VARCHAR AS run, ''::BLOB AS log_id, 0::BIGINT AS seq, '' AS series,
+'' AS activity, 0::INTEGER AS rank, '' AS name, 0::BIGINT AS step, 0::BIGINT AS at_ns,
+0::DOUBLE AS value WHERE false"""
+
+_SERIES = "SELECT name, rank, step, at_ns, value FROM points {where}"
+_POINTS = f"{_SERIES} ORDER BY name, step, rank, at_ns"
+_STEPS = "SELECT step, name, avg(value) AS value FROM points {where} GROUP BY step, name"
+_ORDER = ("name", "rank", "step", "at_ns")
 
 
-def read_points(engine: Engine, run: str, names: list[str]) -> list[dict[str, Any]]:
-    """Return a run's points by name, step and rank: name, rank, step, at_ns, value.
+def read_series(engine: Engine, run: str, names: Sequence[str] = ()) -> pa.Table:
+    """Return a run's points by name, rank, step and time: name, rank, step, at_ns, value.
 
-    A point that lies in several files, after a replay, is one: it is known by (log id, seq).
+    Args:
+        run: IRI.
+        names: All series if empty.
 
     Raises:
-        UnavailableError: A file that the store names is gone.
+        UnavailableError: A file that the store names can't be read.
+    """
+    table = _of_names(engine, run, _SERIES, names)
+    if _in_order(table):
+        return table
+    return table.sort_by([(name, "ascending") for name in _ORDER])
+
+
+def read_points(engine: Engine, run: str, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return points by name, step and rank, as rows: for some thousands, else `read_series`.
+
+    Raises:
+        UnavailableError: A file that the store names can't be read.
+    """
+    rows: list[dict[str, Any]] = _of_names(engine, run, _POINTS, names).to_pylist()
+    return rows
+
+
+def read_steps(engine: Engine, run: str, names: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Return what `by_step` does for a run's points, however many there are.
+
+    Raises:
+        UnavailableError: A file that the store names can't be read.
+    """
+    return _rows(_of_names(engine, run, _STEPS, names))
+
+
+def by_step(points: list[dict[str, Any]] | pa.Table) -> list[dict[str, Any]]:
+    """Return a row for each step: ``step``, and by its name the mean over ranks of each series.
+
+    As in IEEE 754 the mean is NaN when one of the points is: a rank that fails must show.  Points
+    without a step share a row, the last.
+    """
+    import pyarrow as pa
+
+    table = pa.Table.from_pylist(points) if isinstance(points, list) else points
+    if not table.num_rows:
+        return []
+    means = table.group_by(["step", "name"]).aggregate([("value", "mean")])
+    return _rows(means.rename_columns(["step", "name", "value"]))
+
+
+def ask_points(
+    engine: Engine, runs: Iterable[str] | None, sql: str, parameters: Sequence[Any] = ()
+) -> pa.Table:
+    """Answer SQL on the view that `points_relation` makes.
+
+    Raises:
+        QueryError: The SQL is wrong.
+        UnavailableError: A file that the store names can't be read.
     """
     import duckdb
 
-    rows = engine.select(_FILES.format(run=run))
-    if not rows:
-        return []
-    files = [str(engine.project.series / row["file"]) for row in rows]
-    given = {"files": files, "all": not names, "names": names}
-    try:
+    asked = None if runs is None else list(runs)
+
+    def ask() -> pa.Table:
         with duckdb.connect() as connection:
-            found = connection.execute(_POINTS, given)
-            columns = [column[0] for column in found.description or ()]
-            return [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
-    except duckdb.IOException as exc:
-        raise UnavailableError(
-            f"a series file can't be read: {exc}", "`sprov rebuild` makes it again from the logs"
-        ) from exc
+            _make_view(connection, engine, asked)
+            return connection.sql(sql, params=list(parameters)).to_arrow_table()
+
+    try:
+        return _try_again(ask)
+    except duckdb.Error as exc:
+        raise QueryError(f"the query of points failed: {exc}") from exc
 
 
-def by_step(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return a row for each step, with the mean over ranks of each series."""
-    values: dict[Any, dict[str, list[float]]] = {}
-    for point in points:
-        values.setdefault(point["step"], {}).setdefault(point["name"], []).append(point["value"])
-    ordered = sorted(values, key=lambda step: (step is None, step))
-    return [
-        {"step": step, **{name: sum(v) / len(v) for name, v in values[step].items()}}
-        for step in ordered
-    ]
+def points_relation(
+    connection: duckdb.DuckDBPyConnection, engine: Engine, runs: Iterable[str] | None
+) -> None:
+    """Make the view ``points`` of runs, given by IRI; of all when None.
+
+    Columns: run (IRI), log_id, seq, series, activity (identities), rank, name, step, at_ns (UTC
+    nanoseconds), value.  The store may supersede the files while a query runs on them: `ask_points`
+    tries again then.
+
+    Raises:
+        UnavailableError: A file that the store names can't be read.
+    """
+    asked = None if runs is None else list(runs)
+    _try_again(lambda: _make_view(connection, engine, asked))
+
+
+def _try_again(call: Callable[[], Answer]) -> Answer:
+    """Call until no file is gone that the store named a moment ago.
+
+    Raises:
+        UnavailableError: It is not only superseded: a file can't be read.
+    """
+    import duckdb
+
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return call()
+        except (OSError, duckdb.IOException) as exc:
+            if attempt == _ATTEMPTS:
+                raise UnavailableError(
+                    f"a series file can't be read: {exc}",
+                    "`sprov rebuild` makes it again from the logs",
+                ) from exc
+    raise AssertionError
+
+
+def _make_view(
+    connection: duckdb.DuckDBPyConnection, engine: Engine, runs: list[str] | None
+) -> None:
+    """Raises:
+    OSError: A file is gone or no Parquet.
+    """
+    folder = engine.project.series
+    selects = []
+    for run, names in sorted(_current_files(engine, runs).items()):
+        ordered, mixed = _arranged(folder, names)
+        apart = [name for name in ordered if name not in mixed]
+        selects += _selects(run, folder, apart, "")
+        selects += _selects(run, folder, sorted(mixed), "DISTINCT ON (log_id, seq)")
+    body = "\nUNION ALL ".join(selects) or _EMPTY
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW points AS {body}")
+
+
+def _selects(run: str, folder: Path, names: list[str], distinct: str) -> list[str]:
+    if not names:
+        return []
+    files = ", ".join(_quoted(str(folder / name)) for name in names)
+    source = f"read_parquet([{files}], hive_partitioning = false)"
+    return [f"SELECT '{run}' AS run, * FROM (SELECT {distinct} {_COLUMNS} FROM {source})"]
+
+
+def _quoted(path: str) -> str:
+    """Return a path as an SQL string in which no character is a pattern's."""
+    literal = re.sub(r"[*?\[]", r"[\g<0>]", path).replace("'", "''")
+    return f"'{literal}'"
+
+
+def _current_files(engine: Engine, runs: Iterable[str] | None) -> dict[str, list[str]]:
+    """Return run → names of the files that count."""
+    from manager.store.pointfiles import run_of
+
+    asked = None if runs is None else [_checked(run) for run in runs]
+    values = ""
+    if asked is not None and len(asked) <= _MOST_VALUES:
+        values = f"VALUES ?run {{ {' '.join(f'<{run}>' for run in asked)} }}"
+    found: dict[str, list[str]] = defaultdict(list)
+    for row in engine.select(_FILES.format(values=values)):
+        run, name = row["run"], row["file"]
+        if f"{_RUN}{run_of(name)}" == run and (asked is None or run in asked):
+            found[run].append(name)
+    return found
+
+
+def _checked(run: str) -> str:
+    if not (run.startswith(_RUN) and is_one(run.removeprefix(_RUN))):
+        raise QueryError(f"{run} is no run", "`sprov runs` lists them")
+    return run
+
+
+def _arranged(folder: Path, names: list[str]) -> tuple[list[str], set[str]]:
+    """Return files in the order of their frames, and those that may have points in common."""
+    from manager.store.pointfiles import overlapping, read_ranges
+
+    ranges = {name: read_ranges(folder / name) for name in names}
+    ordered = sorted(names, key=lambda name: (sorted((ranges[name] or {}).items()), name))
+    return ordered, overlapping(ranges)
+
+
+def _of_names(engine: Engine, run: str, sql: str, names: Sequence[str]) -> pa.Table:
+    where = f"WHERE name IN ({', '.join('?' for _ in names)})" if names else ""
+    return ask_points(engine, [run], sql.format(where=where), list(names))
+
+
+def _in_order(table: pa.Table) -> bool:
+    """Tell whether points are of one series and in order, as most are: sorting takes longer."""
+    import pyarrow.compute as pc
+
+    if not table.num_rows:
+        return True
+    ranks = pc.min_max(table["rank"]).as_py()
+    one = table["name"][0]
+    if ranks["min"] != ranks["max"] or not pc.all(pc.equal(table["name"], one)).as_py():
+        return False
+    return all(_ascends(table[name]) for name in ("step", "at_ns"))
+
+
+def _ascends(column: pa.ChunkedArray) -> bool:
+    import pyarrow.compute as pc
+
+    if column.null_count == len(column):
+        return True
+    whole = column.combine_chunks()
+    rises = pc.greater_equal(whole[1:], whole[:-1])
+    return bool(pc.all(rises, min_count=0, skip_nulls=False).as_py())
+
+
+def _rows(means: pa.Table) -> list[dict[str, Any]]:
+    """Turn step, name and value into a row for each step."""
+    rows: dict[int | None, dict[str, Any]] = {}
+    ordered = means.sort_by([("step", "ascending"), ("name", "ascending")])  # nulls come last
+    columns = [ordered[name].to_pylist() for name in ("step", "name", "value")]
+    for step, name, value in zip(*columns, strict=True):
+        rows.setdefault(step, {"step": step})[name] = value
+    return list(rows.values())

@@ -21,7 +21,7 @@ def print_rows(rows: Sequence[Row], columns: Sequence[str], form: str, title: st
     elif form == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([_text(row.get(name)) for name in columns] for row in rows)
+        writer.writerows([row.get(name) for name in columns] for row in rows)
     else:
         print_table(rows, columns, title)
 

@@ -25,6 +25,7 @@ class Entry(NamedTuple):
 
 COMMANDS = {
     "init": Entry("sprov.init:init", "Make .sprov/, where provenance of a project is kept.", ""),
+    "declare": Entry("sprov.declare:declare", "Declare what is planned, from YAML or JSON.", ""),
     "serve": Entry("sprov.serve:serve", "Run tracker and manager in the foreground."),
     "stop": Entry("sprov.serve:stop", "Drain and end the daemons.", ""),
     "status": Entry("sprov.status:status", "Daemons, ranks, queues, lag, lost records.", ""),
@@ -32,7 +33,17 @@ COMMANDS = {
     "show": Entry("query.cli:show", "Show one run: settings, data, results, failures."),
     "metrics": Entry("query.cli:metrics", "Print a run's series."),
     "lineage": Entry("query.cli:lineage", "What a file came from, or led to."),
+    "diff": Entry("query.cli:diff", "How two runs differ."),
+    "ask": Entry("query.ask:ask", "Ask a named query, or list them."),
     "query": Entry("query.cli:query", "Answer a SPARQL query."),
+    "export": Entry(
+        "query.export.cli:export", "Write a run as PROV, RDF or RO-Crate.", "server,interchange"
+    ),
+    "import": Entry(
+        "sprov.importing.cli:import_",
+        "Take in PROV, RDF, RO-Crates, MLflow runs.",
+        "server,interchange",
+    ),
     "ingest": Entry("sprov.ingest:ingest", "Take in logs that no tracker took."),
     "rebuild": Entry("sprov.rebuild:rebuild", "Make store and series again from the journals."),
     "verify": Entry("sprov.verify:verify", "Prove that logs and store agree."),

@@ -48,13 +48,32 @@ class Tally:
 
 @click.command()
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
-def verify(form: str) -> None:
+@click.option(
+    "--shapes",
+    "run",
+    is_flag=False,
+    flag_value="@last",
+    metavar="[RUN]",
+    help="Check instead that a run's graph (of the last run by default) is valid PROV-ML.",
+)
+@click.option("--timeout", default=600.0, show_default=True, help="Seconds, of each query.")
+def verify(form: str, run: str | None, timeout: float) -> None:
     """Prove that logs and store agree; exit status 1 if they do not.
+
+    With --shapes, that what is stored of a run has all that it needs and contradicts neither itself
+    nor PROV: by SHACL, and by constraints of W3C PROV-CONSTRAINTS.
 
     \b
         sprov verify
+        sprov verify --shapes
+        sprov verify --shapes 4242_7
     """
     project = find()
+    if run is not None:
+        from .validate import validate_run
+
+        validate_run(find_engine(project, timeout_s=timeout), run, form)
+        return
     find_engine(project).flush()
     found = check(project)
     click.echo(json.dumps(found, indent=1) if form == "json" else _report(found))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,4 @@ def installed() -> None:
     """In CI a missing tool is a failure, not a reason to skip."""
     if os.environ.get("CI"):
         assert MPIRUN.exists(), "the mpi extra is not installed"
+        assert find_spec("torch"), "the lifecycle extra is not installed"

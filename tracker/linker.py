@@ -43,6 +43,7 @@ from pllib.records import (
 from .contexts import introduce
 from .entities import Entities, Entity, Shared
 from .literals import literal
+from .points import decode_metrics, set_apart
 from .prospective import Plans
 from .tables import Derivation, Tables
 
@@ -93,13 +94,16 @@ def _link_frame(tables: Tables, frame: Frame) -> None:
     context = context_of(frame)
     if context is not None:
         speaker = _Speaker(tables, frame.log_id, context)
-        for body in record_bodies(frame.payload):
+        bodies, points = set_apart(frame.payload)
+        for body in bodies:
             try:
                 record = decode(body)
             except msgspec.MsgspecError:
                 continue
             with contextlib.suppress(*UNREADABLE):
                 speaker.say(record)
+        if points:
+            speaker.measure(frame, decode_metrics(points))
 
 
 class _Names:
@@ -134,7 +138,6 @@ class _Speaker:
             Used: self._used,
             Generated: self._generated,
             Adapted: self._adapted,
-            Metric: self._metric,
             Summary: self._summary,
             Closed: self._closed,
             Declared: self._declared,
@@ -331,18 +334,14 @@ class _Speaker:
     def _resume(self, activity: str, kind: linked.NodeKind, source: str) -> None:
         self._tables.node("activity", activity, links=(("resumed_from", kind, source),))
 
-    def _metric(self, record: Metric) -> None:
-        name, series = self._series(record.signature, record.unit)
-        points = self._tables.points
-        points.log_id.append(self._log_id)
-        points.seq.append(record.seq)
-        points.series.append(series)
-        points.activity.append(self._activity(record.activity))
-        points.rank.append(self._context.rank)
-        points.name.append(name)
-        points.step.append(record.step)
-        points.at_ns.append(record.at_ns)
-        points.value.append(record.value)
+    def measure(self, frame: Frame, metrics: list[Metric]) -> None:
+        """Add the frame's points, once its signatures are known."""
+        self._tables.n_records += len(metrics)
+        self._tables.points.add(frame, metrics, self._source)
+
+    def _source(self, metric: Metric) -> linked.PointSource:
+        name, series = self._series(metric.signature, metric.unit)
+        return linked.PointSource(self._log_id, series, self._context.rank, name)
 
     def _series(
         self, signature: int, unit: str | None, summary: linked.SeriesSummary | None = None
@@ -353,9 +352,10 @@ class _Speaker:
         name = tables.attributes[measured].name
         series = identity.series(self._log_id, name)
         known = tables.series.get(series)
-        if known is None or summary is not None:
+        if known is None or summary is not None or (unit and not known.unit):
             self._plans.measure(measured, name)
-            unit = unit or (known.unit if known else None)
+            if known is not None:
+                unit, summary = unit or known.unit, summary or known.summary
             tables.series[series] = linked.Series(
                 series, context.run, context.rank, name, self._agent, measured, unit, summary
             )

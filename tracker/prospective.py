@@ -93,7 +93,7 @@ class Plans:
     def _whole(self, record: Declared) -> Links:
         if record.kind == "workflow" and record.within:
             return [("part_of", "experiment", self.experiment(*_study(record.within)) or "")]
-        if record.kind.startswith(SECTION) and record.within:
+        if record.within:
             return [("part_of", "plan", self.plan(*_plan_key(record.within)))]
         return []
 

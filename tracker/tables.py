@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pllib import linked
 
+from .points import Columns
+
 Derivation = tuple[linked.EntityKind, str, linked.EntityKind, str]
 
 
@@ -24,7 +26,7 @@ class Tables:
         self.roles: dict[tuple[str, str, str, int | None], linked.Role] = {}
         self.derivations: dict[Derivation, None] = {}
         self.series: dict[str, linked.Series] = {}
-        self.points = linked.Points([], [], [], [], [], [], [], [], [])
+        self.points = Columns()
         self.sessions: list[linked.Session] = []
         self.nodes: dict[linked.Node, None] = {}
         self.types: dict[str, linked.ValueType] = {}
@@ -67,7 +69,7 @@ class Tables:
             roles=list(self.roles.values()),
             derivations=list(self.derivations),
             series=list(self.series.values()),
-            points=self.points if self.points.seq else None,
+            points=self.points.finish(),
             sessions=self.sessions,
             nodes=list(self.nodes),
             types=list(self.types.items()),

@@ -59,10 +59,15 @@ class Store:
         return found
 
     def series_files(self) -> set[str]:
-        return {
-            row[0].value
-            for row in self._select(f"SELECT ?f {{ ?r {term('sprov:seriesFile')} ?f }}")
-        }
+        """Return all that were ever named, relative to the folder of series."""
+        return self._objects("sprov:seriesFile")
+
+    def superseded_files(self) -> set[str]:
+        """Return those that others have taken the place of."""
+        return self._objects("sprov:supersededFile")
+
+    def _objects(self, name: str) -> set[str]:
+        return {row[0].value for row in self._select(f"SELECT ?o {{ ?s {term(name)} ?o }}")}
 
     def snapshot(self, folder: Path) -> Path:
         """Make a snapshot by hard links and point ``current`` at it.

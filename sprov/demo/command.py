@@ -17,7 +17,8 @@ from pllib.errors import UnavailableError
 from pllib.launch import console_script
 from pllib.project import Project
 from query.engine import find_engine
-from query.lineage import find_target, print_tree, trace
+from query.lineage import find_target, trace
+from query.present import write
 from query.runs import find_run, list_runs
 from query.series import by_step, read_points
 from query.tables import print_table
@@ -136,9 +137,7 @@ def _report(folder: Path, project: Project) -> None:
     steps = by_step(read_points(engine, run["run"], []))
     print_table(steps[:: max(1, len(steps) // 8)], ["step", "loss", "accuracy"], "$ sprov metrics")
     click.echo("$ sprov lineage model.npz")
-    print_tree(
-        trace(engine, find_target(engine, str(folder / "model.npz")), "up", 20), folder, up=True
-    )
+    write([trace(engine, find_target(engine, str(folder / "model.npz")))], "tree", sys.stdout)
     click.echo(
         f"\nNow type:\n  cd {folder.name}\n  sprov runs\n  sprov show @last\n"
         "  sprov metrics @last accuracy\n  sprov lineage clean.npz --down\n  sprov verify"

@@ -94,7 +94,7 @@ def test_metrics_are_points_by_step_and_rank(served: Site):
     assert lines[0] == "name,rank,step,at_ns,value"
     points = {tuple(line.split(",")[i] for i in (0, 1, 2, 4)) for line in lines[1:]}
     assert points == {
-        ("loss", "0", "0", "1"), ("loss", "1", "0", "1"),
+        ("loss", "0", "0", "1.0"), ("loss", "1", "0", "1.0"),
         ("loss", "0", "1", "0.5"), ("loss", "1", "1", "0.5"),
     }  # fmt: skip
     assert len(lines) == 5

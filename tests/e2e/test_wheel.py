@@ -34,8 +34,12 @@ def test_the_wheel_holds_the_rooms_and_no_tests(wheel):
     rooms = {name.partition("/")[0] for name in names if ".dist-info" not in name}
     assert rooms == {"pllib", "tracker", "manager", "query", "slurm", "sprov"}
     assert "pllib/py.typed" in names
+    kinds = ("py", "ttl", "rq", "sparql", "sql")
     sources = {
-        str(path.relative_to(ROOT)) for room in rooms for path in ROOT.glob(f"{room}/**/*.py")
+        str(path.relative_to(ROOT))
+        for room in rooms
+        for kind in kinds
+        for path in ROOT.glob(f"{room}/**/*.{kind}")
     }
     assert sources <= set(names)
 

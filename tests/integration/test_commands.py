@@ -146,7 +146,8 @@ def test_show_and_json_have_stable_keys(site: Site):
     ]  # fmt: skip
     assert (run["study"], run["job"], run["state"]) == ("digits", "4242", "failed")
     shown = json.loads(site.sprov("show", "4242", "--format", "json"))
-    assert {"plan": "fit", "name": "lr", "value": "0.001"} in shown["settings"]
+    settings = {(row["plan"], row["name"]): row["value"] for row in shown["settings"]}
+    assert settings["fit", "lr"] == "0.001"
     assert [row["error"] for row in shown["failures"]] == ["ZeroDivisionError: by zero"] * 2
 
 

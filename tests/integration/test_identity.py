@@ -166,3 +166,16 @@ def test_digests_are_in_the_log_and_come_back_with_a_rebuild(site: Site, folder:
     site.sprov("rebuild")
     assert versions(site, "clean.csv") == before
     assert "content" in before[0]
+
+
+def test_a_handle_to_a_file_data_set_or_reference_is_that_very_thing(site: Site):
+    site.run("handles.py")
+    site.sprov("ingest")
+    rows = site.select("""
+        SELECT DISTINCT ?thing ?class {
+          ?use prov:used ?thing ; prov:qualifiedAssociation/prov:hadPlan/rdfs:label "use" .
+          ?thing prov:wasGeneratedBy ?make OPTIONAL { ?thing a ?class }
+        }""")
+    classes = {row["class"].rpartition("#")[2] for row in rows if "class" in row}
+    assert {"File", "LearningDataSetReference", "DataReference"} <= classes
+    assert len({row["thing"] for row in rows}) == 5  # those, another reference, and the number

@@ -74,3 +74,19 @@ def test_an_array_task_is_named_as_squeue_names_it():
 
 def test_a_requeued_job_is_another_attempt():
     assert launch.find({**SLURM_STEP, "SLURM_RESTART_COUNT": "2"}).restart == 2
+
+
+@pytest.mark.parametrize(
+    ("of_job", "of_workers", "most", "restart"),
+    [("", "", "", 0), ("2", "", "", 2), ("2", "0", "0", 2), ("0", "1", "3", 1), ("1", "2", "3", 6)],
+)
+def test_restarts_of_the_job_and_of_torchrun_are_attempts_of_their_own(
+    of_job, of_workers, most, restart
+):
+    environ = {
+        "SLURM_JOB_ID": "1",
+        "SLURM_RESTART_COUNT": of_job,
+        "TORCHELASTIC_RESTART_COUNT": of_workers,
+        "TORCHELASTIC_MAX_RESTARTS": most,
+    }
+    assert launch.find(environ).restart == restart

@@ -1,0 +1,99 @@
+"""Files of points: their names, which of them count, and which have points in common.
+
+The store names a run's files; those that a compaction has superseded it names as that too.  A
+file's footer tells the frames that its points are all the points of, as ranges of frame numbers by
+log id: files that have no frame in common have no point in common.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+NAME = re.compile(r"run=([0-9a-f]{32})/[0-9a-f]{16}\.parquet")
+"""Names come back out of the store, where an import may have put anything."""
+
+FRAMES_KEY = b"sprov.frames"
+
+Ranges = dict[str, list[tuple[int, int]]]
+"""Log id (hex) to first and last numbers of frames; in order, none touching the next."""
+
+
+def run_of(name: str) -> str | None:
+    """Return the run's identity that a file is of; None if that is no name of a file of ours."""
+    found = NAME.fullmatch(name)
+    return found[1] if found else None
+
+
+def ranges_of(frames: Iterable[tuple[bytes, int]]) -> Ranges:
+    """Return frames, each (log id, number), as ranges."""
+    return unite({log_id.hex(): [(number, number)]} for log_id, number in frames)
+
+
+def unite(many: Iterable[Ranges]) -> Ranges:
+    """Return the ranges that cover what any of them covers."""
+    gathered: Ranges = {}
+    for ranges in many:
+        for log_id, spans in ranges.items():
+            gathered.setdefault(log_id, []).extend(spans)
+    return {log_id: _joined(spans) for log_id, spans in gathered.items()}
+
+
+def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted(spans):
+        if joined and first <= joined[-1][1] + 1:
+            joined[-1] = joined[-1][0], max(last, joined[-1][1])
+        else:
+            joined.append((first, last))
+    return joined
+
+
+def overlapping(files: Mapping[str, Ranges | None]) -> set[str]:
+    """Return the files of one run that may have points in common with others.
+
+    Args:
+        files: Name to the frames that its footer tells, None for a file that tells none.
+    """
+    if None in files.values():
+        return set(files)
+    found: set[str] = set()
+    reached: dict[str, tuple[int, str]] = {}
+    """Log id to the last frame seen, and the file that has it."""
+    for log_id, first, last, name in sorted(
+        (log_id, first, last, name)
+        for name, ranges in files.items()
+        for log_id, spans in (ranges or {}).items()
+        for first, last in spans
+    ):
+        furthest, holder = reached.get(log_id, (-1, name))
+        if first <= furthest:
+            found |= {name, holder}
+        if last > furthest:
+            reached[log_id] = last, name
+    return found
+
+
+def write_ranges(ranges: Ranges) -> dict[bytes, bytes]:
+    """Return ranges as metadata of a footer."""
+    return {FRAMES_KEY: json.dumps(ranges, separators=(",", ":")).encode()}
+
+
+def read_ranges(path: Path) -> Ranges | None:
+    """Return the frames that a file's footer tells, None if it tells none.
+
+    Raises:
+        OSError: The file is gone or no Parquet.
+    """
+    try:
+        told = (pq.read_metadata(path).metadata or {}).get(FRAMES_KEY)
+    except pa.ArrowInvalid as exc:
+        raise OSError(f"{path} is no Parquet: {exc}") from exc
+    if told is None:
+        return None
+    return {log_id: [(a, b) for a, b in spans] for log_id, spans in json.loads(told).items()}

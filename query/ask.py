@@ -1,0 +1,139 @@
+"""The command that asks named queries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from pllib.errors import QueryError
+
+from .cli import FORMATS, engine
+from .named import Named, Parameter, catalog, find_named
+from .tables import print_rows
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("-p", "--parameter", "given", multiple=True, metavar="NAME=VALUE", help="Repeatable.")
+@click.option("--run", help="As -p run=RUN.")
+@click.option("--explain", is_flag=True, help="Print what the query takes and the query itself.")
+@click.option("--format", "form", type=FORMATS, default="table", show_default=True)
+@click.option("--live", is_flag=True, help="See all that the running manager has taken in.")
+@click.option("--timeout", default=30.0, show_default=True, help="Seconds.")
+def ask(
+    name: str | None,
+    given: tuple[str, ...],
+    run: str | None,
+    explain: bool,
+    form: str,
+    live: bool,
+    timeout: float,
+) -> None:
+    """Ask a named query; without a name, list them.
+
+    \b
+        sprov ask
+        sprov ask best-checkpoint --run @last
+        sprov ask best-runs -p measure=accuracy -p k=5 --format json
+        sprov ask epochs --explain
+    """
+    if name is None:
+        _list(form)
+        return
+    named = find_named(name)
+    if explain:
+        _explain(named)
+        return
+    from .answers import ask as answer
+
+    columns, rows = answer(engine(timeout, live=live), named, _given(given, run))
+    _print(named, columns, rows, form)
+
+
+def _given(pairs: tuple[str, ...], run: str | None) -> dict[str, str]:
+    found = {} if run is None else {"run": run}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise QueryError(f"-p takes NAME=VALUE, not {pair!r}", "As in: -p run=@last")
+        found[name.strip()] = value
+    return found
+
+
+def _list(form: str) -> None:
+    rows = [describe(named) for named in catalog().values()]
+    if form != "json":
+        for row in rows:
+            row["parameters"] = ", ".join(_short(each) for each in row["parameters"])
+    print_rows(rows, ["cell", "name", "title", "parameters"], form)
+
+
+def describe(named: Named) -> dict[str, Any]:
+    """Return name, title, cell and parameters of a query, as a listing gives them."""
+    return {
+        "name": named.name,
+        "title": named.title,
+        "cell": named.cell,
+        "parameters": [
+            {"name": each.name, "kind": each.kind, "default": each.default, "meaning": each.meaning}
+            for each in named.parameters
+        ],
+    }
+
+
+def _short(parameter: dict[str, Any]) -> str:
+    default = parameter["default"]
+    return parameter["name"] if default is None else f"[{parameter['name']}={default}]"
+
+
+def _explain(named: Named) -> None:
+    from .answers import expand
+
+    click.echo(f"# {named.title} ({named.cell})")
+    for each in named.parameters:
+        default = "must be given" if each.default is None else f"{each.default!r} by default"
+        click.echo(f"# ${each.name}: {each.meaning} ({each.kind}, {default})")
+    click.echo(f"\n{expand(named.sparql)}", nl=False)
+    if named.sql is not None:
+        click.echo(f"\n-- SQL over {' and '.join(named.tables)}\n{named.sql}", nl=False)
+
+
+def _print(named: Named, columns: list[str], rows: list[dict[str, Any]], form: str) -> None:
+    if form == "table" and not rows:
+        click.echo(f"nothing found: {named.title.lower()}")
+        return
+    print_rows([_plain(row) for row in rows], columns, form)
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with its times as text, as in the graph."""
+    return {
+        name: f"{value.isoformat()}Z" if hasattr(value, "isoformat") else value
+        for name, value in row.items()
+    }
+
+
+def reference() -> str:
+    """Return docs/reference/questions.md."""
+    lines = [
+        "# Questions",
+        "",
+        "`sprov ask NAME -p PARAMETER=VALUE` answers; `sprov ask` lists these, `--explain` prints",
+        "a query. A parameter with `=` has that default. A run may be an IRI, a prefix of its",
+        "digest, a name, a Slurm job or `@last`; a file a path, the end of one, or an IRI.",
+    ]
+    cell = ""
+    for named in catalog().values():
+        if named.cell != cell:
+            cell = named.cell
+            lines += ["", f"## {cell}", "", "| name | question | parameters |", "|---|---|---|"]
+        parameters = "<br>".join(_described(each) for each in named.parameters)
+        lines.append(f"| `{named.name}` | {named.title} | {parameters} |")
+    return "\n".join(lines) + "\n"
+
+
+def _described(parameter: Parameter) -> str:
+    default = "" if parameter.default is None else f"={parameter.default}"
+    kind = parameter.kind.replace("|", " or ")
+    return f"`{parameter.name}{default}` ({kind}): {parameter.meaning}"

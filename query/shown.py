@@ -1,0 +1,111 @@
+"""What `sprov show` prints of a run: sections that fit a terminal, and what is left out of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .tables import print_table, short
+from .tree import one_line
+
+MAX_ROWS = 20
+Row = dict[str, Any]
+
+_HEAD = ("run", "name", "study", "experiment", "program", "job", "state")
+
+_SECTIONS = {
+    "where": ("where", ["host", "ranks", "user"]),
+    "attempts": ("attempts", ["restart", "job", "ranks", "started", "ended"]),
+    "stages": ("what ran", ["kind", "name", "executions", "ranks", "started", "time", "state"]),
+    "settings": ("settings", ["plan", "name", "of", "value"]),
+    "data_sets": ("data sets", ["how", "role", "name", "version", "split", "files"]),
+    "files": ("files", ["how", "role", "kind", "path", "size"]),
+    "models": ("models", ["how", "path", "step", "score", "best", "size"]),
+    "results": ("results", ["plan", "name", "values", "first", "last"]),
+    "series": ("series", ["name", "unit", "ranks", "points", "last", "min", "max", "not finite"]),
+    "deviations": (
+        "deviations from the plan",
+        ["plan", "name", "deviation", "executions", "detail"],
+    ),
+    "failures": ("failures", ["rank", "plan", "started", "error"]),
+    "lost": ("lost", ["reason"]),
+}
+
+
+def print_run(found: Row) -> None:
+    for name in _HEAD:
+        if found[name] is not None:
+            click.echo(f"{name:<11}{one_line(short(str(found[name])))}")
+    click.echo(f"{'ranks':<11}{found['ranks']}")
+    click.echo(f"{'time':<11}{_minute(found['started'])} to {_minute(found['ended']) or 'now'} UTC")
+    if found["tags"]:
+        click.echo(f"{'tags':<11}{', '.join(map(one_line, found['tags']))}")
+    for source in found["resumed_from"]:
+        click.echo(f"{'resumed':<11}{_source(source)}")
+    for section, (title, columns) in _SECTIONS.items():
+        rows = [_row(section, row) for row in found[section]]
+        if section == "attempts" and len(rows) < 2:
+            continue
+        if rows:
+            kept = [
+                name for name in columns if any(row.get(name) not in (None, "") for row in rows)
+            ]
+            print_table(rows[:MAX_ROWS], kept, title=title)
+            if len(rows) > MAX_ROWS:
+                click.echo(f"and {len(rows) - MAX_ROWS:,} more (--format json has all)\n")
+
+
+def _source(source: Row) -> str:
+    return one_line(source["path"] or source["name"] or short(source["id"]))
+
+
+def _minute(moment: str | None) -> str:
+    return "" if moment is None else moment[:19].replace("T", " ")
+
+
+def _row(section: str, row: Row) -> Row:
+    made = {name: one_line(v) if isinstance(v, str) else v for name, v in row.items()}
+    for name in ("started", "ended"):
+        if name in made:
+            made[name] = _minute(row[name])
+    if section == "stages":
+        made["time"] = _lasted(row["started"], row["ended"])
+    elif section == "settings":
+        made["value"] = _adapted(row)
+    elif section == "models":
+        made["best"] = "best" if row["best"] else ""
+    elif section == "series":
+        made["not finite"] = row["not_finite"] or None
+        for name in ("points", "last", "min", "max"):
+            made[name] = "-" if row[name] is None else row[name]
+    return made
+
+
+def _adapted(row: Row) -> str:
+    """Return a setting's value with how it was changed: the last three changes."""
+    changes = [
+        f"{one_line(c['value'], 40)}" + ("" if c["step"] is None else f" at {c['step']}")
+        for c in row["adapted"]
+    ]
+    kept = [*(["…"] if len(changes) > 3 else []), *changes[-3:]]
+    return " → ".join([one_line(row["value"], 60), *kept])
+
+
+def _lasted(started: str | None, ended: str | None) -> str:
+    if started is None or ended is None:
+        return ""
+    from datetime import datetime
+
+    began, over = (datetime.fromisoformat(_iso(each)) for each in (started, ended))
+    seconds = (over - began).total_seconds()
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def _iso(moment: str) -> str:
+    """Pad a fraction to the six digits that Python 3.10 reads."""
+    text, _, fraction = moment.removesuffix("Z").partition(".")
+    return f"{text}.{fraction:0<6}" if fraction else text
