@@ -23,6 +23,7 @@ from manager.store.lineage import trace
 from manager.store.show import Show, show
 from manager.store.snapshots import open_snapshot
 from manager.store.walk import Direction
+from manager.vocabulary import term
 from pllib.project import Project
 from query.engine import Engine
 from query.lineage import find_target
@@ -52,6 +53,20 @@ def command_s(project: Project, *arguments: str) -> float:
     )
 
 
+def bare_s(store: ox.Store, target: str) -> float:
+    """Return the seconds of one property path to the same entities: no edges, no rule of time."""
+    step = f"{term('prov:wasGeneratedBy')}/{term('provml:isPartOf')}*/{term('prov:used')}"
+    content = term("prov:specializationOf")
+    query = f"SELECT DISTINCT ?e {{ <{target}> ({step}|{content}/^{content})* ?e }}"
+
+    def ask() -> int:
+        found = store.query(query)
+        assert isinstance(found, ox.QuerySolutions)
+        return sum(1 for _ in found)
+
+    return median_s(ask)
+
+
 def traced(store: ox.Store, target: str, direction: Direction) -> list[table.Row]:
     found = trace(store, [target], direction)
     size = f"{len(found.entities):,} entities {direction}"
@@ -78,6 +93,7 @@ def measure(options: argparse.Namespace) -> list[table.Row]:
         table.note(f"{len(store):,} triples in the store")
         return [
             *traced(store, model, "up"),
+            table.Row("lineage, one bare property path up", "s", bare_s(store, model)),
             *traced(store, raw, "down"),
             table.Row(
                 "sprov lineage, whole command", "s", command_s(project, "lineage", graphs.MODEL)

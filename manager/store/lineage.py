@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import pyoxigraph as ox
 
 from . import walk
-from .walk import Direction, Graph, Pair, Walk, grouped, pairs
+from .walk import Direction, Graph, Pair, Walk, grouped
 
 
 def trace(
@@ -30,8 +30,7 @@ def trace(
     level = 0
     while front:
         if level == depth or len(graph.entities) > walk.MAX_ENTITIES:
-            onward = walk.GENERATED_BY if direction == "up" else walk.USED_BY
-            graph.unexplored = {entity for entity, _ in pairs(store, onward, front)}
+            graph.unexplored = {entity for entity, _ in steps.pairs(steps.onward, front)}
             break
         level += 1
         front = {each for each in steps.step(front, level) if each not in graph.entities}

@@ -98,7 +98,7 @@ def pairs(store: ox.Store, pattern: str, subjects: Iterable[str]) -> list[Pair]:
     return found
 
 
-def distinct(store: ox.Store, pattern: str, subjects: Iterable[str]) -> set[str]:
+def _distinct(store: ox.Store, pattern: str, subjects: Iterable[str]) -> set[str]:
     """Return what ?y matches a pattern for any of these IRIs as ?x; each is decoded once."""
     known = list(subjects)
     found: set[str] = set()
@@ -168,7 +168,7 @@ class Walk:
         todo = {each for each in activities if each not in self.wholes}
         while todo:
             self.wholes.update({each: [] for each in todo})
-            if self.barren and self._are_barren(distinct(self.store, PART_OF, todo)):
+            if self.barren and self._are_barren(_distinct(self.store, PART_OF, todo)):
                 break
             for part, whole in self.pairs(PART_OF, todo):
                 if not whole.startswith(USES_NOTHING):

@@ -79,3 +79,17 @@ def test_a_stage_and_a_transformation_of_one_name_are_two_plans(site: Site):
     classes = {row["class"].rpartition("#")[2] for row in rows}
     assert classes == {"Plan", "DataTransformation", "Training"}, rows
     assert len({row["plan"] for row in rows}) == 2
+
+
+def test_a_hyperparameter_of_all_ranks_and_repeats_is_one_entity(site: Site):
+    site.run("training.py", ranks=3)
+    site.sprov("ingest")
+    rows = site.select("""
+        SELECT ?name (COUNT(DISTINCT ?v) AS ?values) (COUNT(?a) AS ?uses) {
+          ?v a provml:LearningHyperparameterValue ; provml:ofAttribute/rdfs:label ?name .
+          ?a prov:used ?v
+        } GROUP BY ?name ORDER BY ?name""")
+    assert rows == [
+        {"name": "layers", "values": "1", "uses": "3"},
+        {"name": "lr", "values": "1", "uses": "3"},
+    ]
