@@ -77,7 +77,8 @@ class Checkpoint(Model):
         score: float | None = None,
         characteristics: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(path, **(characteristics or {}))
+        super().__init__(path)
+        self._characteristics = characteristics or {}  # a metric may be named `path`
         self.step, self.best, self.score = step, best, score
 
     def said(self) -> dict[str, Any]:

@@ -40,7 +40,9 @@ def check(source: Any) -> tuple[list[Declared], list[str]]:
         return Checker(document).check(), document.problems
     except RecursionError:
         document.refuse((), "nested too deep")
-        return [], document.problems
+    except ValueError as exc:  # a number of over 4,300 digits has no text
+        document.refuse((), as_text(exc))
+    return [], document.problems
 
 
 def declare_in(source: Any, session: Session | None) -> None:
@@ -61,7 +63,8 @@ def write_waiting(session: Session) -> None:
     while waiting:
         declared, problems = waiting.popleft()
         for record in declared:
-            session.declare(msgspec.structs.replace(record, seq=session.next_seq()))
+            numbered = msgspec.structs.replace(record, seq=session.next_seq())
+            session.guard(session.declare, numbered)
         if problems:
             session.lost[REFUSED] += len(problems)
         if session.rank == 0:

@@ -56,9 +56,16 @@ def manifest(path: str) -> list[Entry] | None:
         if n_entries > MAX_ENTRIES:
             return None
         if not entry.is_dir(follow_symlinks=False):
-            status = entry.stat(follow_symlinks=entry.is_file())
+            status = entry.stat(follow_symlinks=_is_file(entry))
             found.append((name, status.st_size, status.st_mtime_ns))
     return sorted(found)
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself, or to where we may not look
+        return False
 
 
 def digest(entries: list[Entry]) -> str:

@@ -96,6 +96,8 @@ def _read_json(document: Document, text: str) -> None:
         document.refuse((), f"no JSON: {exc.msg}")
     except RecursionError:
         document.refuse((), "nested too deep")
+    except ValueError as exc:  # a number of over 4,300 digits
+        document.refuse((), f"no JSON: {exc}")
     if len(text) <= MAX_JSON_CHARACTERS:
         with contextlib.suppress(SettingsError):
             document.lines = _lines(text) or document.lines
@@ -110,8 +112,8 @@ def _lines(text: str) -> dict[Place, int]:
 
 def _read_yaml(document: Document, text: str) -> None:
     yaml = _yaml()
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is not None:
             document.content = _Reader(document, loader).read(node, ())
@@ -121,8 +123,8 @@ def _read_yaml(document: Document, text: str) -> None:
         document.refuse((), f"no plain YAML: {exc.problem or exc.context}")
     except (yaml.YAMLError, ValueError, RecursionError) as exc:
         document.refuse((), f"no plain YAML: {str(exc) or type(exc).__name__}")
-    finally:
-        loader.dispose()
+    except (AttributeError, LookupError, TypeError):  # PyYAML's, as for ``!!bool foo``
+        document.refuse((), "no plain YAML: a value is not what its tag says")
 
 
 def _yaml() -> Any:

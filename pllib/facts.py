@@ -23,7 +23,7 @@ def surroundings(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the Python, program, working folder, its commit, and the container, as text."""
     environ = os.environ if environ is None else environ
     folder = _working_folder()
-    program = sys.argv[0] if sys.argv else ""
+    program = (sys.argv[0] if sys.argv else "") or ""
     found = {
         "python": sys.version.partition(" ")[0],
         "python_prefix": sys.prefix,

@@ -39,10 +39,11 @@ class Handles(Mapping[str, Handle]):
     A file or data set has an identity of its own, so its handle is what was recorded of it then.
     """
 
-    __slots__ = ("_data", "_execution", "_names", "_ordinal")
+    __slots__ = ("_activity", "_data", "_execution", "_names", "_ordinal")
 
     def __init__(self, execution: Recording, names: list[str], data: bytes, ordinal: int) -> None:
         self._execution = execution
+        self._activity = execution.seq  # a stage that is entered again is another
         self._names = names
         self._data = data
         self._ordinal = ordinal
@@ -56,7 +57,7 @@ class Handles(Mapping[str, Handle]):
         owner = self._execution
         log_id = owner._session.log_id.hex()
         return Handle(
-            records.Handle(log_id, owner.seq, owner.name, name, self._ordinal, owner.kind)
+            records.Handle(log_id, self._activity, owner.name, name, self._ordinal, owner.kind)
         )
 
     def __iter__(self) -> Iterator[str]:
@@ -113,7 +114,7 @@ class Recording:
                 if step is None and not line.stepped:
                     number = self._innermost_step()
                 if not writer.busy:
-                    writer.busy = True
+                    at = writer.busy = True  # `at` first: what goes wrong from here on is ours
                     at = writer.at
                     stop = at + POINT_BYTES
                     if line.owner is self and stop <= writer.limit:
@@ -138,8 +139,9 @@ class Recording:
                     writer.busy = False
         except BaseException as exc:
             if at >= 0 and isinstance(exc, struct.error):  # a step that is no 64-bit number
-                line.writer.erase(at, stop)
-            session.interrupted()
+                writer.erase(at, stop)
+            if at >= 0 and writer.busy:  # without `at` it may be busy with what we interrupted
+                writer.interrupted()
             if not isinstance(exc, Exception) or is_theirs(exc):
                 raise
         session.guard(self._metric, name, value, step, unit)

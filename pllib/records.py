@@ -345,14 +345,30 @@ _extensions: dict[int, msgspec.msgpack.Decoder[Any]] = {
     )
 }
 decode = msgspec.msgpack.Decoder(AnyRecord).decode
-decode_values = msgspec.msgpack.Decoder(list[Any], ext_hook=decode_extension).decode
+_decode_values = msgspec.msgpack.Decoder(list[Any], ext_hook=decode_extension).decode
+_decode_value = msgspec.msgpack.Decoder(Any, ext_hook=decode_extension).decode
 decode_raws = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 encode = msgspec.msgpack.Encoder().encode
 
 
+def decode_values(data: bytes) -> list[Any]:
+    """Return the values of a record; what was encoded and can't be read is described."""
+    try:
+        return _decode_values(data)
+    except (msgspec.MsgspecError, RecursionError):
+        return [_readable(bytes(raw)) for raw in decode_raws(data)]
+
+
+def _readable(value: bytes) -> Any:
+    try:
+        return _decode_value(value)
+    except (msgspec.MsgspecError, RecursionError):  # as a mapping whose keys are objects
+        return Described("unknown", "can't be read back", length=len(value))
+
+
 def is_shared(value: bytes) -> bool:
     """Tell whether an encoded value has an identity of its own, or lists such values alone."""
-    found = msgspec.msgpack.decode(value, ext_hook=decode_extension)
+    found = _readable(value)
     shared = (FileVersion, Reference, DatasetReference)
     if isinstance(found, list) and found:
         return all(isinstance(item, shared) for item in found)

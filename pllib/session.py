@@ -222,7 +222,7 @@ class Session(Execution):
 
     def forget(self, execution: Execution) -> None:
         """Write no more points of an execution by what was known of it."""
-        for line in [line for writer in self._writers for line in writer.lines.values()]:
+        for line in [line for writer in [*self._writers] for line in [*writer.lines.values()]]:
             if line.owner is execution:
                 line.owner = None
 

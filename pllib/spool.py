@@ -302,6 +302,9 @@ class Writer:
         """Write a record that refers to a shape; False if the spool is full.
 
         The writer must not be busy.
+
+        Raises:
+            ValueError: No chunk has room for it; or whatever `make` raises.
         """
         self.busy = True
         try:
@@ -313,6 +316,8 @@ class Writer:
                     return True
                 if not self.advance():
                     break
+            else:  # waiting for room would not help
+                raise ValueError("a record is larger than a chunk of the spool")
         except BaseException:
             self.interrupted()
             raise
@@ -331,6 +336,8 @@ class Writer:
         self.limit = 0
         if chunk is not None and self.leases.pop(chunk, None) is not None:
             self.spool.measure(chunk)
+            stop = chunk.base + self.spool.stride
+            chunk.map[chunk.end : stop] = bytes(stop - chunk.end)  # half a record, for the next use
             self.n_records = self.n_before + chunk.n_records
             self.on_retired(chunk)
         self.busy = False

@@ -101,7 +101,12 @@ def in_pieces(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str,
     more: list[dict[str, Any]] = []
     for name, value in values.items():
         if isinstance(value, Dataset) and len(value.files) > FILES_A_PIECE:
-            first[name], *rest = _pieces(value)
+            try:
+                first[name], *rest = _pieces(value)
+            except Exception as exc:
+                if is_theirs(exc):
+                    raise
+                continue  # what is wrong with it is said in its place when it is encoded
             more.extend({name: piece} for piece in rest)
     return first, more
 

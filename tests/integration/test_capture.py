@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import multiprocessing
 import os
 import signal
@@ -11,8 +12,10 @@ import sys
 import textwrap
 import threading
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import pllib
@@ -23,6 +26,7 @@ from pllib.records import (
     Context,
     Ended,
     Generated,
+    Metric,
     Signature,
     Started,
     Transformation,
@@ -294,6 +298,66 @@ def test_what_a_signal_handler_raises_goes_on_out_of_our_code(spool):
     assert seen == raised
     assert len(session._writers) < 5
     assert steps(spool)
+
+
+class Meddling:
+    """A step that captures, or fails, when its point is half written, as a signal handler may."""
+
+    def __init__(self, meddle: Callable[[], object]) -> None:
+        self.meddle = meddle
+
+    def __index__(self) -> int:
+        self.meddle()
+        return 7
+
+
+def test_a_bad_point_within_a_point_leaves_that_whole(spool):
+    with pllib.open() as session:
+        session.metric("loss", 1.0, step=1)
+        chunk = session.local.writer.chunk
+        session.metric("loss", 2.0, step=Meddling(lambda: session.metric("loss", "bad")))
+        assert session.local.writer.chunk is chunk
+        assert sum(session.lost.values()) == 1
+    assert [r.value for r in records(spool) if isinstance(r, Metric)] == [1.0, 2.0]
+
+
+def test_a_point_that_fails_half_written_leaves_nothing_behind(spool):
+    with pllib.open(settings={"flush_age_s": 3600}) as session:
+        session.metric("loss", 1.0, step=1)
+        chunk = session.local.writer.chunk
+        session.metric("loss", 2.0, step=Meddling(lambda: int("seven")))
+        session._spool.measure(chunk)
+        rest = chunk.map[chunk.end : chunk.base + session._spool.stride]
+        assert not rest.strip(b"\0")
+
+
+def test_a_record_that_no_chunk_holds_is_counted_and_not_waited_for(spool):
+    with pllib.open(settings={"spool_full": "block", "flush_bytes": 4096}) as session:
+        session.generated({f"name{n}": n for n in range(1000)})
+        session.used(n=1)
+        assert [*session.lost.values()] == [1]
+    assert any(type(record).__name__ == "Used" for record in records(spool))
+
+
+def test_a_handle_is_to_the_execution_that_made_it_though_entered_again(spool):
+    with pllib.open() as session:
+        stage = session.stage("training")
+        with stage:
+            handles, first = stage.generated(x=1), stage.seq
+        with stage:
+            assert stage.seq != first
+        assert handles["x"].record.activity == first
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+    number: int
+
+
+@pytest.mark.parametrize("value", [{Key(1): 1}, msgspec.msgpack.Ext(1, b"\xc1")])
+def test_a_value_that_can_not_be_read_back_has_a_handle(spool, value):
+    with pllib.open() as session:
+        assert session.generated(x=value)["x"].record.name == "x"
 
 
 def test_a_loop_over_sections_may_be_left(spool):

@@ -83,6 +83,7 @@ def test_a_change_in_a_directory_is_another_version(folder: Path, change):
 def test_links_in_a_directory_end(folder: Path):
     (folder / "loop").symlink_to(folder)
     (folder / "gone").symlink_to(folder / "nowhere")
+    (folder / "itself").symlink_to("itself")
     outside = folder.parent / "shard"
     outside.write_text("one")
     (folder / "shard").symlink_to(outside)
@@ -147,6 +148,11 @@ def test_a_checkpoint_says_its_step_and_score(folder: Path):
     assert found.characteristics == {"f1": 0.25}
 
 
+def test_a_metric_of_a_checkpoint_may_have_any_name(folder: Path):
+    made = Checkpoint(folder, characteristics={"path": 0.5, "self": 1.0})
+    assert made.characteristics() == {"path": 0.5, "self": 1.0}
+
+
 def test_a_name_that_is_no_utf8_is_escaped(tmp_path: Path):
     path = os.fsencode(tmp_path) + b"/bad\xff"
     os.close(os.open(path, os.O_CREAT))
@@ -197,6 +203,14 @@ def test_a_data_set_of_many_files_is_known_by_all_of_them(tmp_path: Path):
     again = keep(pllib.Dataset("shards", files=files))
     assert isinstance(again, DatasetReference)
     assert again.fingerprint != found.fingerprint
+
+
+@pytest.mark.parametrize("wrong", [None, "a\0b"])
+def test_what_is_no_file_of_a_large_data_set_costs_other_values_nothing(folder: Path, wrong):
+    data = pllib.Dataset("d", files=[*[folder] * 20, wrong])
+    first, more = in_pieces({"lr": 1, "data": data})
+    lr, said = decode_values(encode_list([*first.values()]))
+    assert (lr, type(said), more) == (1, Described, [])
 
 
 def test_a_data_set_is_the_same_however_it_is_said(folder: Path):

@@ -170,6 +170,21 @@ def test_yaml_that_stands_for_more_than_it_writes_is_refused(write):
         assert (declared, len(problems)) == ([], 1)
 
 
+@pytest.mark.parametrize(
+    "value", ["!!map x", "!!seq x", "!!map [a, b]", "!!bool x", '!!int ""', "!!timestamp x", "\0"]
+)
+def test_a_value_that_is_not_what_its_tag_says_is_told(write, value):
+    declared, problems = write(f"study: {value}\n")
+    assert (declared, len(problems)) == ([], 1)
+
+
+@pytest.mark.parametrize("name", ["plan.yaml", "plan.json"])
+def test_a_number_too_long_for_text_is_told(write, name):
+    number = "1" * 5000 if name.endswith("json") else "0x" + "f" * 5000
+    declared, problems = write(f'{{"stages": [{{"kind": {number}}}]}}', name)
+    assert (declared, len(problems)) == ([], 1)
+
+
 def test_merged_keys_may_be_overridden(write):
     declared, problems = write(
         "transformations:\n- &base {name: a, used: {x: file}}\n- {<<: *base, name: b}\n"

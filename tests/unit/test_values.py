@@ -124,3 +124,10 @@ def test_many_long_values_stay_within_a_chunk():
     data = encode_list(["y" * LONG_BYTES] * 100)
     assert len(data) < 5 * LONG_BYTES
     assert all(isinstance(value, Described) for value in decode_values(data))
+
+
+def test_a_mapping_whose_keys_are_objects_is_described():
+    """msgpack can say it, and no Python can read it: a list is no key."""
+    point = dataclasses.make_dataclass("Frozen", ["x"], frozen=True)
+    found = keep({point(1): 2})
+    assert isinstance(found, Described), found
