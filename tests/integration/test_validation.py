@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pyoxigraph as ox
 import pytest
-from harness import SCRIPT, Site, wait_until
+from harness import SCRIPT, TRANSFORMATIONS, Site, wait_until
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -286,6 +286,7 @@ def test_two_runs_of_one_program_are_each_valid(site: Site):
 def test_a_running_program_is_valid_so_far(served: Site):
     served.start("steps.py", "50", "--hang", str(served.folder / "hung"))
     wait_until((served.folder / "hung").exists)
+    wait_until(lambda: served.count(f"{TRANSFORMATIONS} ; prov:endedAtTime ?at") == 50)
     assert "problems  0" in served.sprov("verify", "--shapes")
 
 
