@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 from pllib import identity, linked
 from pllib.identity import ID_BASE, digest
+from pllib.launch import step_name
 
 from . import vocabulary as v
 from .imported import accept
@@ -116,7 +117,7 @@ def _run(lines: Lines, run: linked.Run) -> None:
     for name, fact in run.facts.items():
         _say(lines, subject, sprov_fact=string(f"{name}={fact}"))
     if "job_id" in run.facts:
-        _say(lines, subject, sprov_job=string(_job(run.facts)))
+        _say(lines, subject, sprov_job=string(step_name(run.facts)))
     _say(
         lines,
         attempt,
@@ -125,13 +126,6 @@ def _run(lines: Lines, run: linked.Run) -> None:
         sprov_restart=integer(run.restart),
     )
     lines.append(f"{attempt} {v.TYPE} {v.ACTIVITY} .\n")
-
-
-def _job(facts: dict[str, str]) -> str:
-    """Return the job as `squeue` prints it, with its step: 4242, 4242_7, 4242.0."""
-    array, task = facts.get("array_job_id"), facts.get("array_task_id")
-    job = f"{array}_{task}" if array and task else facts["job_id"]
-    return f"{job}.{facts['step_id']}" if "step_id" in facts else job
 
 
 def _agent(lines: Lines, agent: linked.Agent) -> None:

@@ -21,7 +21,7 @@ import msgspec
 from .config import flatten
 from .data import Handle
 from .foreign import is_theirs
-from .plans import STAGES, TRIAL
+from .plans import HYPERPARAMETER, MODEL_HYPERPARAMETER, STAGES, TRIAL
 from .recording import NOTHING, Handles, Recording, innermost, learning
 from .records import NO_VALUES, TRANSFORMATION_TAG, Ended, Started, encode
 from .shape import MAX_SHAPES, Shape
@@ -30,9 +30,6 @@ from .values import encode as encode_values
 
 if TYPE_CHECKING:
     from .session import Session
-
-HYPERPARAMETER, MODEL_HYPERPARAMETER = "hp:", "mhp:"
-"""Prefixes of a used name that is a hyperparameter of the stage's, or of the model's."""
 
 _pack = encode
 

@@ -32,6 +32,18 @@ JOB_FACTS = {
 }
 
 
+def job_name(facts: Mapping[str, str]) -> str:
+    """Return the job of job facts as `squeue` prints it: 4242, or 4242_7 in an array."""
+    array, task = facts.get("array_job_id"), facts.get("array_task_id")
+    return f"{array}_{task}" if array and task else facts["job_id"]
+
+
+def step_name(facts: Mapping[str, str]) -> str:
+    """Return the job step, as in 4242.0; the job where there is no step."""
+    job = job_name(facts)
+    return f"{job}.{facts['step_id']}" if "step_id" in facts else job
+
+
 class Process(msgspec.Struct, frozen=True):
     """A process that no other is: boot, pid and start time.
 

@@ -13,8 +13,8 @@ from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from .data import Checkpoint
-from .execution import HYPERPARAMETER
 from .identity import ID_BASE
+from .plans import HYPERPARAMETER, RESUMED_FROM
 from .recording import as_step
 from .records import EXT_RUN, Adapted, Declared, RunReference, decode_raws, encode
 from .shape import MAX_SHAPES
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from .recording import Recording
     from .session import Session
 
-CHECKPOINT, RESUMED_FROM = "checkpoint", "resumed_from"
-"""Names of the attributes."""
+CHECKPOINT = "checkpoint"
+"""Name of the attribute."""
 
 _RUN = re.compile(rf"(?:{re.escape(ID_BASE)}run/)?([0-9a-f]{{32}})")
 

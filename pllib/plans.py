@@ -11,6 +11,11 @@ from typing import NamedTuple
 STAGES = ("training", "validation", "evaluation", "feature_extraction")
 TRIAL = "trial"
 
+HYPERPARAMETER, MODEL_HYPERPARAMETER = "hp:", "mhp:"
+"""Prefixes of a used name that is a hyperparameter of the stage's, or of the model's."""
+RESUMED_FROM = "resumed_from"
+"""Name of what an execution used to go on from."""
+
 ATTRIBUTES = ("in", "out", "hyperparameter", "model_hyperparameter")
 """Directions of an attribute; `Declared.within` names its plan."""
 

@@ -201,6 +201,10 @@ class Summary(Record, frozen=True, tag=11):
     """Sum of the finite points."""
 
 
+MIN_CONTENT_BYTES = 1024
+"""Smaller files are never joined by content: too many are alike by chance, such as flags."""
+
+
 class Digested(Record, frozen=True, tag=12):
     """What a file version holds, read beside the tracker or at ingest while it was unchanged."""
 

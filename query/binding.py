@@ -7,15 +7,8 @@ from __future__ import annotations
 
 import re
 
+from manager.store.guard import TOKENS
 from pllib.errors import QueryError
-
-_TOKENS = re.compile(
-    r"""(?P<skip>\#[^\n]*|<[^<>"{}|^`\\\x00-\x20]*>
-        |\"\"\"(?:[^"\\]|\\.|"(?!""))*\"\"\"|'''(?:[^'\\]|\\.|'(?!''))*'''
-        |"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[?$@][\w-]+|[\w.-]*:[\w.:%\\-]*)
-      |(?P<word>[A-Za-z_]\w*)|(?P<open>\{)|(?P<close>\})""",
-    re.VERBOSE | re.DOTALL,
-)
 
 
 def bind_variable(query: str, variable: str, iris: list[str]) -> str:
@@ -26,9 +19,7 @@ def bind_variable(query: str, variable: str, iris: list[str]) -> str:
     """
     values = f" VALUES ?{variable} {{ {' '.join(f'<{iri}>' for iri in iris)} }} "
     at = _pattern(query)
-    if re.match(
-        r"\s*SELECT\b", query[at:], re.IGNORECASE
-    ):  # a lone subquery has a group of its own
+    if re.match(r"\s*SELECT\b", query[at:], re.IGNORECASE):  # a subquery needs its own group
         end = _closing(query, at)
         return f"{query[:at]}{values}{{{query[at:end]}}}{query[end:]}"
     return query[:at] + values + query[at:]
@@ -38,13 +29,14 @@ def _pattern(query: str) -> int:
     """Return where the pattern of a query begins, behind its brace."""
     template = where = False
     depth = 0
-    for token in _TOKENS.finditer(query):
-        word = (token["word"] or "").upper()
+    for token in TOKENS.finditer(query):
+        text = token.group()
+        word = text.upper() if token["word"] else ""
         template = template or word == "CONSTRUCT"
         where = where or word == "WHERE"
-        if token["close"]:
+        if text == "}":
             depth -= 1
-        elif token["open"]:
+        elif text == "{":
             if depth == 0 and (where or not template):
                 return token.end()
             template = template and depth > 0  # the group behind a template is the pattern
@@ -54,11 +46,11 @@ def _pattern(query: str) -> int:
 
 def _closing(query: str, at: int) -> int:
     depth = 0
-    for token in _TOKENS.finditer(query, at):
-        if token["close"]:
+    for token in TOKENS.finditer(query, at):
+        if token.group() == "}":
             if depth == 0:
                 return token.start()
             depth -= 1
-        elif token["open"]:
+        elif token.group() == "{":
             depth += 1
     return len(query)

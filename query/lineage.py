@@ -15,6 +15,7 @@ from pllib.errors import QueryError
 
 from .engine import Engine
 from .runs import find_run
+from .terms import string
 
 _BY_NAME = """
 SELECT ?file ?path WHERE {{
@@ -61,7 +62,7 @@ def find_target(engine: Engine, text: str) -> str:
 def _by_path(engine: Engine, text: str) -> str | None:
     path = os.path.abspath(text)  # noqa: PTH100  a name, not a file that must exist
     name = path.rpartition("/")[2]
-    rows = engine.select(_BY_NAME.format(name=_quote(name)))
+    rows = engine.select(_BY_NAME.format(name=string(name)))
     end = "/" + text.strip("/")
     exact = [row for row in rows if row["path"] == path]
     ending = [row for row in rows if f"/{row['path'].lstrip('/')}".endswith(end)]
@@ -69,7 +70,7 @@ def _by_path(engine: Engine, text: str) -> str | None:
 
 
 def _data_set(engine: Engine, text: str) -> str | None:
-    rows = engine.select(_DATA_SETS.format(name=_quote(text)))
+    rows = engine.select(_DATA_SETS.format(name=string(text)))
     return rows[0]["file"] if rows else None
 
 
@@ -80,7 +81,7 @@ def _of_run(engine: Engine, text: str) -> str | None:
     iri = str(find_run(engine, run)["run"])
     if not attribute:
         return iri
-    rows = engine.select(_OF_RUN.format(run=iri, name=_quote(attribute)))
+    rows = engine.select(_OF_RUN.format(run=iri, name=string(attribute)))
     if not rows:
         raise QueryError(f"{run} generated no {attribute}", f"`sprov show {run}` lists its results")
     return rows[0]["e"]
@@ -88,11 +89,6 @@ def _of_run(engine: Engine, text: str) -> str | None:
 
 def _has_odd_characters(text: str) -> bool:
     return any(char in '<>"{}|^`\\' or char <= " " for char in text)
-
-
-def _quote(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return '"' + escaped.replace("\r", "\\r") + '"'
 
 
 def trace(

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from manager import ntriples
 from pllib.errors import QueryError
 from pllib.identity import ID_BASE
 
@@ -20,7 +21,6 @@ Value = str | int | float | bool | datetime.datetime
 
 _XSD = "http://www.w3.org/2001/XMLSchema#"
 _IRI = re.compile(r"https?://[^<>\"{}|^`\\\x00-\x20\x7f]+")
-_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\0": "\\u0000"})
 
 _NEWEST = """
 SELECT ?file ?path ?modified WHERE {{
@@ -129,7 +129,7 @@ def string(text: str) -> str:
     SPARQL 1.1, 19.2 reads codepoint escapes before the grammar, so that a backslash is doubled.
     """
     readable = text.encode("utf-8", "backslashreplace").decode()
-    return f'"{readable.translate(_ESCAPES)}"'
+    return ntriples.string(readable)
 
 
 def number(text: str) -> int | float:

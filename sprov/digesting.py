@@ -14,8 +14,9 @@ from pllib import linked
 from pllib.identity import file_version
 from pllib.log import frame_key
 from pllib.project import Project
+from pllib.records import MIN_CONTENT_BYTES
 from pllib.settings import load
-from tracker.digests import SMALLEST_BYTES, DigestLog, examine
+from tracker.digests import DigestLog, examine
 from tracker.journal import Journal
 
 from .progress import bar
@@ -26,7 +27,7 @@ _UNREAD = f"""
 SELECT ?file ?store ?path ?size ?modified ?version WHERE {{
   ?file sprov:modified ?modified ; sprov:size ?size ; sprov:store ?store ; sprov:path ?path .
   OPTIONAL {{ ?file sprov:version ?version }}
-  FILTER(?size >= {SMALLEST_BYTES})
+  FILTER(?size >= {MIN_CONTENT_BYTES})
   FILTER NOT EXISTS {{ ?file prov:specializationOf ?content }}
   FILTER NOT EXISTS {{ ?file sprov:overwritten true }}
 }}

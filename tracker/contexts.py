@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pllib import identity, linked
+from pllib.launch import job_name, step_name
 from pllib.records import Context
 
 from .prospective import Plans
@@ -50,20 +51,13 @@ def _place(tables: Tables, context: Context, attempt: str) -> None:
     facts = context.facts
     if "job_id" not in facts:
         return
-    label = job_name(facts)
+    cluster, label = facts.get("cluster", ""), job_name(facts)
     literals = tuple((name, "string", facts[name]) for name in _JOB_FACTS if name in facts)
-    whole: tuple[str, linked.NodeKind, str]
-    job = identity.job(facts.get("cluster", ""), label)
+    job = identity.job(cluster, label)
     tables.node("job", job, label, literals)  # type: ignore[arg-type]
-    whole = ("part_of", "job", job)
+    whole: tuple[str, linked.NodeKind, str] = ("part_of", "job", job)
     if "step_id" in facts:
-        step = identity.job(facts.get("cluster", ""), f"{label}.{facts['step_id']}")
-        tables.node("step", step, f"{label}.{facts['step_id']}", links=(whole,))
+        step = identity.job(cluster, step_name(facts))
+        tables.node("step", step, step_name(facts), links=(whole,))
         whole = ("part_of", "step", step)
     tables.node("attempt", attempt, links=(whole,))
-
-
-def job_name(facts: dict[str, str]) -> str:
-    """Return the job as `squeue` prints it: 4242, or 4242_7 in an array."""
-    array, task = facts.get("array_job_id"), facts.get("array_task_id")
-    return f"{array}_{task}" if array and task else facts["job_id"]

@@ -17,10 +17,8 @@ from pllib import launch, linked
 from pllib.data import Directory, File, version_of
 from pllib.identity import digest
 from pllib.log import Frame, frame_of
-from pllib.records import NO_RANK, Context, Digested, FileVersion, encode
+from pllib.records import MIN_CONTENT_BYTES, NO_RANK, Context, Digested, FileVersion, encode
 
-SMALLEST_BYTES = 1024
-"""Smaller files are never joined by content: too many are alike by chance."""
 READ_BYTES = 4 << 20
 
 State = tuple[str, int, int, str]
@@ -36,7 +34,7 @@ def examine(file: linked.File, largest: int) -> Digested | None:
     Args:
         largest: Bytes over which nothing is read.
     """
-    if file.kind == "reference" or not SMALLEST_BYTES <= file.size <= largest:
+    if file.kind == "reference" or not MIN_CONTENT_BYTES <= file.size <= largest:
         return None
     recorded: State = (file.store, file.size, file.mtime_ns, file.version)
     found = _state(file)

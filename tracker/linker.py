@@ -16,7 +16,7 @@ import msgspec
 
 from pllib import identity, linked
 from pllib.log import Frame, record_bodies
-from pllib.plans import TRIAL
+from pllib.plans import HYPERPARAMETER, MODEL_HYPERPARAMETER, RESUMED_FROM, TRIAL
 from pllib.records import (
     NO_RANK,
     ROOT,
@@ -48,12 +48,9 @@ from .prospective import Plans
 from .tables import Derivation, Tables
 
 HYPERPARAMETERS: dict[str, linked.AttributeDirection] = {
-    "hp": "hyperparameter",
-    "mhp": "model_hyperparameter",
+    HYPERPARAMETER: "hyperparameter",
+    MODEL_HYPERPARAMETER: "model_hyperparameter",
 }
-"""Prefixes that pllib gives the names of hyperparameters, before a colon."""
-
-RESUMED_FROM = "resumed_from"
 EVALUATING = ("evaluation", "validation")
 
 
@@ -168,8 +165,8 @@ class _Speaker:
 
     def _used_attribute(self, plan: str, name: str) -> str:
         prefix, colon, rest = name.partition(":")
-        if colon and prefix in HYPERPARAMETERS:
-            return self._plans.attribute(plan, HYPERPARAMETERS[prefix], rest)
+        if prefix + colon in HYPERPARAMETERS:
+            return self._plans.attribute(plan, HYPERPARAMETERS[prefix + colon], rest)
         attribute = self._plans.attribute(plan, "in", name)
         if name == RESUMED_FROM:
             self._resumes.add(attribute)

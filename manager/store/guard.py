@@ -15,7 +15,7 @@ MAX_CHARACTERS = 200_000
 MAX_DEPTH = 200
 MAX_OPERATORS = 2_000
 
-_TOKENS = re.compile(
+TOKENS = re.compile(
     r"""
       (?P<skip> \#[^\n]* | <[^<>"{}|^`\\\x00-\x20]*> )
     | (?P<string> \"\"\"(?:[^"\\]|\\.|"(?!""))*\"\"\" | '''(?:[^'\\]|\\.|'(?!''))*'''
@@ -43,7 +43,7 @@ def check_query(text: str) -> None:
     text = _ESCAPE.sub(lambda found: _character(found[1] or found[2]), text)
     depth = deepest = n_operators = 0
     first = True
-    for token in _TOKENS.finditer(text):
+    for token in TOKENS.finditer(text):
         kind = token.lastgroup
         if kind == "word":
             _check_word(token.group().upper(), first)

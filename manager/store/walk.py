@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple, TypeVar
 import pyoxigraph as ox
 
 from pllib.identity import ID_BASE
+from pllib.records import MIN_CONTENT_BYTES
 
 from ..vocabulary import term
 
@@ -26,9 +27,6 @@ Relation = Literal[
 ]
 Pair = tuple[str, str]
 Key = TypeVar("Key")
-
-MIN_CONTENT_BYTES = 1024
-"""Smaller contents are the same by chance: empty files, flags, headers."""
 
 MAX_ENTITIES = 100_000
 CHUNK = 2_000
