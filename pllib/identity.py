@@ -79,6 +79,13 @@ def job(cluster: str, job_id: str) -> str:
     return digest("job", cluster, job_id)
 
 
+def accounting(
+    cluster: str, job_id: str, step: str, restart: int, source: str, state: str, *when: int
+) -> str:
+    """What Slurm said of a job's attempt, or of a step in it; `when` it did if it was not over."""
+    return digest("accounting", cluster, job_id, step, restart, source, state, *when)
+
+
 def used_value(run_id: str, attribute_id: str, datatype: str, lexical: str) -> str:
     """A plain value that is used: one entity however often a run uses it."""
     return digest("used", run_id, attribute_id, datatype, lexical)

@@ -39,7 +39,7 @@ NodeKind = Literal[
     "schema", "datastore", "featureset", "feature", "dataset", "featuredata", "characteristic",
     "model_characteristic", "model_schema", "prospection", "evaluation_specification",
     "evaluation_procedure", "measure", "persona", "job", "step", "content", "association", "file",
-    "activity", "attempt", "run", "value",
+    "activity", "attempt", "run", "value", "array", "accounting",
 ]  # fmt: skip
 Whole = Literal["activity", "collective", "attempt", ""]
 

@@ -20,6 +20,8 @@ class Project(msgspec.Struct, frozen=True):
     """Where things lie; `root` is the `.sprov/` folder itself."""
 
     root: Path
+    indexes: Path | None = None
+    """Where store, series and snapshots lie, if not in `root`."""
 
     @property
     def config(self) -> Path:
@@ -39,16 +41,26 @@ class Project(msgspec.Struct, frozen=True):
         return self.root / "journal"
 
     @property
+    def kept(self) -> Path:
+        """Folder of what is kept by content (`pllib.kept`)."""
+        return self.root / "kept"
+
+    @property
+    def launches(self) -> Path:
+        """Folder of claims (`pllib.launches`), one sub-folder a job."""
+        return self.root / "launches"
+
+    @property
     def store(self) -> Path:
-        return self.root / "store"
+        return (self.indexes or self.root) / "store"
 
     @property
     def series(self) -> Path:
-        return self.root / "series"
+        return (self.indexes or self.root) / "series"
 
     @property
     def snapshots(self) -> Path:
-        return self.root / "snapshots"
+        return (self.indexes or self.root) / "snapshots"
 
     @property
     def name(self) -> str:

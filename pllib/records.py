@@ -112,6 +112,11 @@ class Ended(Record, frozen=True, tag=4):
     activity: int
     ended_ns: int
     error: str | None = None
+    resources: dict[str, float] | None = None
+    """Of the process while a stage or run lasted, by the names in `RESOURCES`."""
+
+
+RESOURCES = ("cpu_seconds", "max_rss_bytes", "read_bytes", "written_bytes")
 
 
 class Used(Record, frozen=True, tag=5):
@@ -227,6 +232,84 @@ class Imported(Record, frozen=True, tag=13):
     triples: bytes
 
 
+OUTCOMES = (
+    "completed", "failed", "cancelled", "timed_out", "out_of_memory", "node_failure", "preempted",
+    "killed",
+)  # fmt: skip
+"""How something ended; what else is to be said of it, Slurm's word for instance, stands beside."""
+
+
+class Outcome(Record, frozen=True, tag=14):
+    """How a session ended, told by another process: it could not say so itself."""
+
+    seq: int
+    log_id: str
+    """Of the session that ended, hex."""
+    state: str
+    """One of `OUTCOMES`."""
+    at_ns: int
+    exit_status: int | None = None
+    signal: int | None = None
+    node: str = ""
+
+
+class Facts(Record, frozen=True, tag=15):
+    """Facts of the context's run that were learnt after it was opened."""
+
+    seq: int
+    facts: dict[str, str]
+
+
+class Accounted(Record, frozen=True, tag=16):
+    """What Slurm says of a job or of a step of it."""
+
+    seq: int
+    cluster: str
+    job: str
+    """As `squeue` prints it: 4242, or 4242_7 in an array."""
+    step: str
+    """0, batch, extern; empty for the job."""
+    restart: int
+    source: str
+    """squeue, scontrol or sacct."""
+    state: str
+    """Slurm's word: COMPLETED, TIMEOUT and so on; RUNNING or SUSPENDED where it is not over."""
+    at_ns: int
+    """When Slurm was asked."""
+    started_ns: int | None = None
+    ended_ns: int | None = None
+    numbers: dict[str, float] = {}
+    """By the names in `ACCOUNT_NUMBERS`; others are passed over."""
+    texts: dict[str, str] = {}
+    """By the names in `ACCOUNT_TEXTS`."""
+
+
+ACCOUNT_NUMBERS = (
+    "exit_status", "signal", "elapsed_seconds", "cpu_seconds", "max_rss_bytes",
+    "consumed_energy_joules", "nodes", "tasks", "requested_cpus", "requested_memory_bytes",
+    "requested_gpus", "requested_seconds",
+)  # fmt: skip
+"""Memory is of the whole job; the largest resident set is of one task."""
+ACCOUNT_TEXTS = (
+    "partition", "account", "qos", "user", "job_name", "nodelist", "reason", "comment",
+    "requested_tres", "allocated_tres", "working_folder", "command", "dependency", "submit_line",
+)  # fmt: skip
+
+FINAL_STATES = {
+    "COMPLETED": "completed",
+    "FAILED": "failed",
+    "BOOT_FAIL": "node_failure",
+    "CANCELLED": "cancelled",
+    "DEADLINE": "timed_out",
+    "NODE_FAIL": "node_failure",
+    "OUT_OF_MEMORY": "out_of_memory",
+    "PREEMPTED": "preempted",
+    "REVOKED": "cancelled",
+    "TIMEOUT": "timed_out",
+}
+"""Slurm's words for the end of a job or step, and ours.  Source: squeue(1), "JOB STATE CODES"."""
+
+
 AnyRecord = (
     Context
     | Signature
@@ -242,6 +325,9 @@ AnyRecord = (
     | Summary
     | Digested
     | Imported
+    | Outcome
+    | Facts
+    | Accounted
 )
 
 NO_RANK = -1

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from typing import NamedTuple
 
 import click
 
 from pllib.errors import Error
 
-from .extras import missing
-
-
-class Entry(NamedTuple):
-    where: str
-    """``module:object``"""
-    help: str
-    extra: str = "server"
-    hidden: bool = False
-
+from .lazy import Entry, LazyGroup
 
 COMMANDS = {
     "init": Entry("sprov.init:init", "Make .sprov/, where provenance of a project is kept.", ""),
@@ -49,32 +38,10 @@ COMMANDS = {
     "verify": Entry("sprov.verify:verify", "Prove that logs and store agree."),
     "log": Entry("sprov.logs:log", "Look inside provenance logs.", ""),
     "demo": Entry("sprov.demo.command:demo", "The main job on this machine.", "server,mpi,demo"),
+    "slurm": Entry("sprov.slurm:slurm", "Job templates, submitting, accounting, checks.", ""),
     "tracker": Entry("tracker.cli:tracker", "The tracker alone."),
     "manager": Entry("manager.cli:manager", "The manager alone."),
 }
-
-
-class LazyGroup(click.Group):
-    """A group that imports a command when it is called, not when it is listed."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name, entry in COMMANDS.items() if not entry.hidden]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        entry = COMMANDS.get(cmd_name)
-        if entry is None:
-            return None
-        module, _, attribute = entry.where.partition(":")
-        try:
-            found = getattr(importlib.import_module(module), attribute)
-        except ModuleNotFoundError as exc:
-            raise missing(cmd_name, entry.extra or "server", exc.name) from exc
-        assert isinstance(found, click.Command)
-        return found
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name].help) for name in self.list_commands(ctx)])
 
 
 def _version() -> str:
@@ -84,7 +51,9 @@ def _version() -> str:
         return "unknown"
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(_version(), prog_name="sprov")
 @click.option("--debug", is_flag=True, help="Show tracebacks of errors.")
 def cli(debug: bool) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pllib import identity, linked
-from pllib.launch import job_name, step_name
+from pllib.launch import job_name
 from pllib.records import Context
 
+from .accounts import place
 from .prospective import Plans
 from .tables import Tables
 
@@ -52,12 +53,7 @@ def _place(tables: Tables, context: Context, attempt: str) -> None:
     if "job_id" not in facts:
         return
     cluster, label = facts.get("cluster", ""), job_name(facts)
+    kind, whole = place(tables, cluster, label, facts.get("step_id", ""))
     literals = tuple((name, "string", facts[name]) for name in _JOB_FACTS if name in facts)
-    job = identity.job(cluster, label)
-    tables.node("job", job, label, literals)  # type: ignore[arg-type]
-    whole: tuple[str, linked.NodeKind, str] = ("part_of", "job", job)
-    if "step_id" in facts:
-        step = identity.job(cluster, step_name(facts))
-        tables.node("step", step, step_name(facts), links=(whole,))
-        whole = ("part_of", "step", step)
-    tables.node("attempt", attempt, links=(whole,))
+    tables.node("job", identity.job(cluster, label), label, literals)  # type: ignore[arg-type]
+    tables.node("attempt", attempt, links=(("part_of", kind, whole),))

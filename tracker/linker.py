@@ -7,6 +7,7 @@ from names (`pllib.identity`), and what needs several frames is computed by quer
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Iterable
 from typing import Any
@@ -20,6 +21,7 @@ from pllib.plans import HYPERPARAMETER, MODEL_HYPERPARAMETER, RESUMED_FROM, TRIA
 from pllib.records import (
     NO_RANK,
     ROOT,
+    Accounted,
     Adapted,
     AnyRecord,
     Closed,
@@ -27,9 +29,11 @@ from pllib.records import (
     Declared,
     Digested,
     Ended,
+    Facts,
     Generated,
     Imported,
     Metric,
+    Outcome,
     RunReference,
     Signature,
     Started,
@@ -40,6 +44,7 @@ from pllib.records import (
     decode_values,
 )
 
+from .accounts import account, resources, tell_facts, tell_outcome
 from .contexts import introduce
 from .entities import Entities, Entity, Shared
 from .literals import literal
@@ -82,7 +87,14 @@ def link(frames: Iterable[tuple[int, Frame]], journal: str, queue: str) -> linke
 PLAIN = frozenset({int, float, str, bool})
 """Types of most values, which are never shared."""
 
-UNREADABLE = (LookupError, ValueError, TypeError, RecursionError, msgspec.MsgspecError)
+UNREADABLE = (
+    LookupError,
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    RecursionError,
+    msgspec.MsgspecError,
+)
 """What a record raises that no pllib of this version writes."""
 
 
@@ -140,6 +152,9 @@ class _Speaker:
             Declared: self._declared,
             Digested: self._digested,
             Imported: self._imported,
+            Outcome: functools.partial(tell_outcome, tables),
+            Facts: functools.partial(tell_facts, tables, context.run),
+            Accounted: functools.partial(account, tables),
         }
         self._agent = "" if context.rank == NO_RANK else introduce(tables, self._plans, context)
 
@@ -226,6 +241,9 @@ class _Speaker:
 
     def _ended(self, record: Ended) -> None:
         self._add(record.activity, ended_ns=record.ended_ns, error=record.error)
+        if record.resources:
+            used = resources(record.resources)
+            self._tables.node("activity", self._activity(record.activity), literals=used)
 
     def _used(self, record: Used) -> None:
         activity, names = self._activity(record.activity), self._signatures[record.signature]

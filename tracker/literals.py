@@ -52,6 +52,19 @@ def double(value: float) -> str:
     return "INF" if value > 0 else "-INF"
 
 
+def moment(at_ns: int) -> Literal:
+    """Return a time, UTC nanoseconds since 1970, to the microsecond.
+
+    Raises:
+        ValueError: It is beyond the year 9999.
+    """
+    if not 0 <= at_ns < 253_402_300_800 * 10**9:
+        raise ValueError(f"{at_ns} ns is no time")
+    at = datetime.datetime.fromtimestamp(at_ns // 10**9, datetime.timezone.utc)
+    at += datetime.timedelta(microseconds=at_ns % 10**9 // 1000)
+    return "dateTime", at.isoformat().replace("+00:00", "Z")
+
+
 def _other(value: Any) -> Literal:
     if value is None:
         return "nil", ""

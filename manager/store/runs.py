@@ -1,54 +1,51 @@
-"""What runs there are: one query, and the rows that `sprov runs` and ``/v1/runs`` give."""
+"""What runs there are: the rows that `sprov runs` and ``/v1/runs`` give."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-RUNS = """
-SELECT ?run ?study ?experiment ?job ?ranks ?name ?program
-       (MIN(?start) AS ?started) (MAX(?end) AS ?ended)
-       (COUNT(DISTINCT ?done) AS ?n_done) (COUNT(?error) AS ?n_failed)
-WHERE {
-  ?run a provml:LearningExperimentExecution ; sprov:ranks ?ranks ; sprov:program ?program .
-  OPTIONAL { ?run sprov:study ?study }
-  OPTIONAL { ?run sprov:experiment ?experiment }
-  OPTIONAL { ?run sprov:job ?job }
-  OPTIONAL { ?run rdfs:label ?name }
-  ?attempt provml:isPartOf ?run .
-  ?rank provml:isPartOf ?attempt ; a provml:WorkflowExecution ; prov:startedAtTime ?start .
-  OPTIONAL { ?rank prov:endedAtTime ?end BIND(?rank AS ?done) }
-  OPTIONAL { ?rank sprov:error ?error }
-}
-GROUP BY ?run ?study ?experiment ?job ?ranks ?name ?program
-ORDER BY ?started
+from .states import OPEN, Attempt, Select, attempts
+
+_NAMES = """
+SELECT ?run (MIN(?a) AS ?study) (MIN(?b) AS ?experiment) (MIN(?c) AS ?job) (MIN(?d) AS ?name)
+       (MIN(?e) AS ?program) WHERE {
+  ?run a provml:LearningExperimentExecution ; sprov:program ?e .
+  OPTIONAL { ?run sprov:study ?a }
+  OPTIONAL { ?run sprov:experiment ?b }
+  OPTIONAL { ?run sprov:job ?c }
+  OPTIONAL { ?run rdfs:label ?d }
+} GROUP BY ?run
 """
 
-Binding = dict[str, dict[str, str]]
+Row = dict[str, Any]
 
 
-def run_rows(bindings: Iterable[Binding], *, live: bool) -> list[dict[str, Any]]:
-    """Turn bindings of `RUNS` into rows with stable keys, oldest run first.
+def list_runs(select: Select, *, live: bool) -> list[Row]:
+    """Return all runs with stable keys, oldest first; each as its latest attempt is.
 
     Args:
         live: A daemon runs, so that a run without an end may still be going on.
     """
-    return [_row({name: cell["value"] for name, cell in row.items()}, live) for row in bindings]
+    names = {row["run"]: row for row in select(_NAMES)}
+    by_run: dict[str, list[Attempt]] = {}
+    for attempt in attempts(select, None, live=live):
+        by_run.setdefault(attempt.run, []).append(attempt)
+    rows = [_row(names[run], found) for run, found in by_run.items() if run in names]
+    return sorted(rows, key=lambda row: str(row["started"]))
 
 
-def _row(value: dict[str, str], live: bool) -> dict[str, Any]:
-    ranks = int(value["ranks"])
-    ended = int(value["n_done"]) >= ranks
-    state = "completed" if ended else "running" if live else "unfinished"
+def _row(named: dict[str, str], found: list[Attempt]) -> Row:
+    latest = found[-1]
+    ends = [each.ended for each in found if each.ended]
     return {
-        "run": value["run"],
-        "name": value.get("name"),
-        "study": value.get("study"),
-        "experiment": value.get("experiment"),
-        "job": value.get("job"),
-        "program": value["program"],
-        "ranks": ranks,
-        "started": value["started"],
-        "ended": value.get("ended") if ended else None,
-        "state": "failed" if int(value["n_failed"]) else state,
+        "run": named["run"],
+        "name": named.get("name"),
+        "study": named.get("study"),
+        "experiment": named.get("experiment"),
+        "job": named.get("job"),
+        "program": named["program"],
+        "ranks": latest.size,
+        "started": min(each.started for each in found),
+        "ended": None if latest.state in OPEN else max(ends, default=None),
+        "state": latest.state,
     }

@@ -1,0 +1,48 @@
+"""What a project keeps by content: job scripts, differences from a commit.
+
+A thing is a file in ``.sprov/kept/`` that its BLAKE2b-128 digest names, so that it is kept once.
+"""
+
+from __future__ import annotations
+
+import os
+from _blake2 import blake2b
+from typing import TYPE_CHECKING
+
+from .errors import SettingsError, UnavailableError
+from .identity import is_one
+
+if TYPE_CHECKING:
+    from .project import Project
+
+
+def keep(project: Project, data: bytes) -> str:
+    """Keep bytes; return their digest, 32 hex characters.
+
+    Raises:
+        OSError: The folder can't be written.
+    """
+    name = blake2b(data, digest_size=16).hexdigest()
+    path = project.kept / name
+    if not path.exists():
+        project.kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary = project.kept / f".{name}.{os.getpid()}"
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(data)
+        temporary.replace(path)
+    return name
+
+
+def read(project: Project, name: str) -> bytes:
+    """Return what was kept under a digest.
+
+    Raises:
+        SettingsError: It is no digest.
+        UnavailableError: It is not there.
+    """
+    if not is_one(name):
+        raise SettingsError(f"{name!r} is not the digest of anything kept")
+    try:
+        return (project.kept / name).read_bytes()
+    except FileNotFoundError:
+        raise UnavailableError(f"{project.kept / name} is not there any more") from None

@@ -1,0 +1,94 @@
+"""How things ended and what they cost, as others tell of them: a wrapper, a collector, Slurm."""
+
+from __future__ import annotations
+
+from pllib import identity, linked
+from pllib.records import (
+    ACCOUNT_NUMBERS,
+    ACCOUNT_TEXTS,
+    FINAL_STATES,
+    OUTCOMES,
+    RESOURCES,
+    Accounted,
+    Facts,
+    Outcome,
+)
+
+from .literals import literal, moment
+from .tables import Tables
+
+Literal = tuple[str, linked.Datatype, str]
+
+
+def tell_outcome(tables: Tables, record: Outcome) -> None:
+    """The session of a log ended in a way that it could not say itself."""
+    if record.state not in OUTCOMES:
+        return
+    literals: list[Literal] = [
+        ("outcome", "string", record.state),
+        ("outcome_at", *moment(record.at_ns)),
+    ]
+    for name, number in (("exit_status", record.exit_status), ("signal", record.signal)):
+        if number is not None:
+            literals.append((name, *literal(number)))
+    run_of_rank = identity.activity(bytes.fromhex(record.log_id), 0)
+    tables.node("activity", run_of_rank, literals=tuple(literals))
+
+
+def tell_facts(tables: Tables, run: str, record: Facts) -> None:
+    """A run's facts that were learnt after it was opened."""
+    facts = [("fact", "string", f"{name}={text}") for name, text in record.facts.items()]
+    tables.node("run", run, literals=tuple(facts))  # type: ignore[arg-type]
+
+
+def resources(found: dict[str, float]) -> tuple[Literal, ...]:
+    """Return what a process used, as properties of its activity."""
+    return tuple((name, *_number(name, found[name])) for name in RESOURCES if name in found)
+
+
+def account(tables: Tables, record: Accounted) -> None:
+    """What Slurm says of a job or step: a thing of its own, for each attempt and end."""
+    final = FINAL_STATES.get(record.state)
+    entry = identity.accounting(
+        record.cluster, record.job, record.step, record.restart, record.source, record.state,
+        *([] if final else [record.at_ns]),
+    )  # fmt: skip
+    literals: list[Literal] = [
+        ("source", "string", record.source),
+        ("state", "string", record.state),
+        ("restart", *literal(record.restart)),
+    ]
+    if final:
+        literals.append(("outcome", "string", final))
+    for name, at_ns in (("began", record.started_ns), ("finished", record.ended_ns)):
+        if at_ns:
+            literals.append((name, *moment(at_ns)))
+    if not final:
+        literals.append(("observed", *moment(record.at_ns)))
+    numbers, texts = record.numbers, record.texts
+    literals += [(n, *_number(n, numbers[n])) for n in ACCOUNT_NUMBERS if n in numbers]
+    literals += [(name, "string", texts[name]) for name in ACCOUNT_TEXTS if texts.get(name)]
+    of = place(tables, record.cluster, record.job, record.step)
+    label = f"{record.job}{record.step and f'.{record.step}'} {record.state}"
+    tables.node("accounting", entry, label, tuple(literals), (("account_of", *of),))
+
+
+def place(tables: Tables, cluster: str, job: str, step: str) -> tuple[linked.NodeKind, str]:
+    """Add a job, the array that it is of, and its step; return kind and identity of the last."""
+    array, _, task = job.partition("_")
+    links: tuple[tuple[str, linked.NodeKind, str], ...] = ()
+    if task:
+        whole = tables.node("array", identity.job(cluster, array), array)
+        links = (("part_of", "array", whole),)
+    known = tables.node("job", identity.job(cluster, job), job, links=links)
+    if not step:
+        return "job", known
+    name = f"{job}.{step}"
+    inner = tables.node(
+        "step", identity.job(cluster, name), name, links=(("part_of", "job", known),)
+    )
+    return "step", inner
+
+
+def _number(name: str, value: float) -> tuple[linked.Datatype, str]:
+    return literal(float(value) if name.endswith(("_seconds", "_joules")) else int(value))
