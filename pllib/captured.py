@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
+
+from .foreign import suppressing
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -26,7 +27,7 @@ def captured(function: Function) -> Function:
     def call(*args: Any, **kwargs: Any) -> Any:
         with current().transformation(name, used=_arguments(signature, args, kwargs)) as execution:
             result = function(*args, **kwargs)
-            with contextlib.suppress(Exception):  # a foreign container may raise anything
+            with suppressing(Exception):  # a foreign container may raise anything
                 execution.generated(_results(result))
         return result
 

@@ -265,7 +265,9 @@ def describe_error(error: BaseException | None) -> str | None:
         return None
     try:
         text = f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001  a foreign __str__ may raise anything
+    except Exception as exc:  # a foreign __str__ may raise anything
+        if is_theirs(exc):
+            raise
         text = type(error).__name__
     return text[:1000].encode("utf-8", "backslashreplace").decode()
 

@@ -7,7 +7,9 @@ it is encoded must not.
 
 from __future__ import annotations
 
+import contextlib
 import signal
+from collections.abc import Iterator
 
 
 def is_theirs(exc: BaseException) -> bool:
@@ -19,6 +21,16 @@ def is_theirs(exc: BaseException) -> bool:
             return True
         trace = trace.tb_next
     return False
+
+
+@contextlib.contextmanager
+def suppressing(*kinds: type[Exception]) -> Iterator[None]:
+    """Suppress exceptions of these kinds, but what a signal handler of the program raised."""
+    try:
+        yield
+    except kinds as exc:
+        if is_theirs(exc):
+            raise
 
 
 def _code(handler: object) -> object:

@@ -25,6 +25,7 @@ import zmq
 
 from . import wire
 from .errors import UnavailableError
+from .foreign import suppressing
 from .log import FORMAT_VERSION, LogWriter, frame_key
 from .project import Endpoint
 from .spool import Chunk, Spool, Writer
@@ -139,7 +140,7 @@ class Sender:
         self.wake()
 
     def wake(self) -> None:
-        with contextlib.suppress(OSError):
+        with suppressing(OSError):
             os.write(self._wake_w, b"\0")
 
     def finish(self, timeout_s: float) -> bool:

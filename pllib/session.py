@@ -12,7 +12,6 @@ The one exception is `close`, which may wait `close_timeout_s` and says so.
 from __future__ import annotations
 
 import atexit
-import contextlib
 import functools
 import itertools
 import os
@@ -32,7 +31,7 @@ from .execution import (
     describe_error,
     leave,
 )
-from .foreign import is_theirs
+from .foreign import is_theirs, suppressing
 from .recording import NOTHING, innermost
 from .records import ROOT, Closed, Context, Declared, Ended, Started, encode
 from .series import Line, merged
@@ -256,7 +255,7 @@ class Session(Execution):
     def tell(self, message: str) -> None:
         if message not in self._told and len(self._told) < 10:
             self._told.add(message)
-            with contextlib.suppress(Exception):  # a closed or foreign stderr may raise anything
+            with suppressing(Exception):  # a closed or foreign stderr may raise anything
                 sys.stderr.write(f"sprov: rank {self.rank}: {message}\n")
 
     def _tick(self, now: float) -> None:

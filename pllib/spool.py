@@ -23,7 +23,6 @@ another writer.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import mmap
 import os
@@ -34,6 +33,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .errors import UnavailableError
+from .foreign import is_theirs, suppressing
 from .launch import is_alive
 from .log import (
     FRAME_BYTES,
@@ -150,7 +150,9 @@ class Spool:
                 return False
             self._extend(n_chunks)
             return True
-        except OSError:
+        except OSError as exc:
+            if is_theirs(exc):  # a TimeoutError, say
+                raise
             self._grow_at = time.monotonic() + RETRY_S
             return False
         finally:
@@ -367,7 +369,7 @@ def _populate(mapped: mmap.mmap, at: int, length: int) -> None:
     A write fault took 8 µs here (Linux 6.1 guest, tmpfs), half a microsecond a record.  Linux 5.14
     and later; MAP_POPULATE maps shared pages for reading only, and faults again.
     """
-    with contextlib.suppress(OSError, ValueError):
+    with suppressing(OSError, ValueError):
         mapped.madvise(MADV_POPULATE_WRITE, at, length)
 
 

@@ -229,7 +229,9 @@ def digest(data: bytes) -> str:
 def _length(value: Any) -> int | None:
     try:
         return len(value)
-    except Exception:  # noqa: BLE001  a foreign __len__ may raise anything
+    except Exception as exc:  # a foreign __len__ may raise anything
+        if is_theirs(exc):
+            raise
         return None
 
 
@@ -256,7 +258,9 @@ def encode_one(value: Any, longest: int = LONG_BYTES) -> bytes:
         if isinstance(value, Dataset):
             value = extend(EXT_DATASET, _dataset(value, longest))
         data = encode(_safe(value, 0))
-    except Exception as exc:  # noqa: BLE001  whatever a foreign value's methods raise
+    except Exception as exc:  # whatever a foreign value's methods raise
+        if is_theirs(exc):
+            raise
         return _described(value, f"{type(exc).__name__} while encoding", longest)
     if len(data) <= longest:
         return data
@@ -302,7 +306,9 @@ def as_text(name: Any, longest: int = LONG_NAME) -> str:
     """Return a name as text that can be encoded, at most so many characters."""
     try:
         text = str(name)
-    except Exception:  # noqa: BLE001  a foreign __str__ may raise anything
+    except Exception as exc:  # a foreign __str__ may raise anything
+        if is_theirs(exc):
+            raise
         text = _name(type(name))
     return _text(text[:longest])
 

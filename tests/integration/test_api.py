@@ -361,6 +361,31 @@ def test_what_a_signal_handler_raises_goes_on_out_of_a_metric(spool):
     assert {m.value for m in points} == {1.0}
 
 
+class Interrupting:
+    """Stands for stderr; a time limit of the program strikes while we write to it."""
+
+    def write(self, _: str) -> None:
+        signal.raise_signal(signal.SIGUSR1)
+
+
+@pytest.mark.parametrize("error", [TimeoutError, ValueError, LookupError])
+def test_what_a_signal_handler_raises_goes_on_out_of_a_message(spool, monkeypatch, error):
+    def handle(*_: object) -> None:
+        raise error("time is up")
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        with pllib.open() as session:
+            monkeypatch.setattr("sys.stderr", Interrupting())
+            with pytest.raises(error, match="time is up"):
+                session.metric("loss", "no number")
+            monkeypatch.undo()
+            session.metric("loss", 1.0)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert [point.value for point in Log(spool).of(Metric)] == [1.0]
+
+
 def test_a_program_that_makes_up_names_of_series_does_not_grow_us(spool):
     with pllib.open() as session:
         for nth in range(MAX_SHAPES + 50):
