@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -29,7 +29,19 @@ JOB_FACTS = {
     "account": "SLURM_JOB_ACCOUNT",
     "nodelist": "SLURM_JOB_NODELIST",
     "node": "SLURMD_NODENAME",
+    "qos": "SLURM_JOB_QOS",
+    "nodes": "SLURM_JOB_NUM_NODES",
+    "tasks": "SLURM_NTASKS",
+    "array_size": "SLURM_ARRAY_TASK_COUNT",
+    "het_size": "SLURM_HET_SIZE",
+    "mem_per_node": "SLURM_MEM_PER_NODE",
+    "mem_per_cpu": "SLURM_MEM_PER_CPU",
+    "gpus_on_node": "SLURM_GPUS_ON_NODE",
+    "submit_folder": "SLURM_SUBMIT_DIR",
+    "submit_host": "SLURM_SUBMIT_HOST",
+    "dependency": "SLURM_JOB_DEPENDENCY",
 }
+"""Names of job facts, by Slurm's variables.  Source: sbatch(1), srun(1), output environment."""
 
 
 def job_name(facts: Mapping[str, str]) -> str:
@@ -118,8 +130,15 @@ def _start_time(pid: int) -> float:
     return _ticks(_stat(pid))
 
 
-def find(environ: Mapping[str, str] | None = None) -> Launch:
+Claim = Callable[[str, int, str], int | None]
+"""How `pllib.launches.claim` is called: with command, restart and owner."""
+
+
+def find(environ: Mapping[str, str] | None = None, claim: Claim | None = None) -> Launch:
     """Read rank, size and launch from the environment; from mpi4py only if it is imported.
+
+    Args:
+        claim: Tells equal commands of one job apart; without, a requeue of one is another run.
 
     Raises:
         SettingsError: A launch over several nodes gives its ranks nothing in common.
@@ -128,20 +147,50 @@ def find(environ: Mapping[str, str] | None = None) -> Launch:
     rank, size = _rank(environ)
     return Launch(
         scope=_scope(environ),
-        launch=_launch(environ, size),
+        launch=_launch(environ, size, claim if environ.get("SLURM_JOB_ID") else None),
         restart=_restart(environ),
         rank=rank,
         size=size,
-        facts={name: environ[key] for name, key in JOB_FACTS.items() if environ.get(key)},
+        facts=_facts(environ),
     )
+
+
+def _facts(environ: Mapping[str, str]) -> dict[str, str]:
+    found = {name: environ[key] for name, key in JOB_FACTS.items() if environ.get(key)}
+    if cluster := _cluster(environ):
+        found["cluster"] = cluster
+    if _is_singleton(environ):
+        found["mpi_singleton"] = "1"
+    return found
+
+
+def _cluster(environ: Mapping[str, str]) -> str:
+    """Return the cluster; after its controller was reset and numbers came back, a new name."""
+    name, nth = environ.get("SLURM_CLUSTER_NAME", ""), environ.get("SPROV_JOB_NTH", "")
+    return f"{name}~{nth}" if nth else name
+
+
+def _is_singleton(environ: Mapping[str, str]) -> bool:
+    """Tell whether MPI knows of one rank where Slurm started several: they don't know each other.
+
+    So it is with an MPI that does not speak the step's PMI (MPICH 5.0.2 under ``--mpi=none``).
+    """
+    if environ.get("TORCHELASTIC_RUN_ID"):
+        return False
+    tasks = environ.get("SLURM_STEP_NUM_TASKS", "")
+    return tasks.isdigit() and int(tasks) > 1 and _mpi_size() == 1
 
 
 def _restart(environ: Mapping[str, str]) -> int:
     """Count the restarts of the job and, within each, those that torchrun makes by itself."""
-    names = "SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT", "TORCHELASTIC_MAX_RESTARTS"
-    found = (environ.get(name, "") for name in names)
-    of_job, of_workers, most = (int(text) if text.isdigit() else 0 for text in found)
-    return of_job * (most + 1) + of_workers
+    most = _count(environ, "TORCHELASTIC_MAX_RESTARTS")
+    of_workers = _count(environ, "TORCHELASTIC_RESTART_COUNT")
+    return _count(environ, "SLURM_RESTART_COUNT") * (most + 1) + of_workers
+
+
+def _count(environ: Mapping[str, str], name: str) -> int:
+    text = environ.get(name, "")
+    return int(text) if text.isdigit() else 0
 
 
 _RANKS = (
@@ -162,28 +211,49 @@ def _rank(environ: Mapping[str, str]) -> tuple[int, int]:
 
 
 def _mpi_rank() -> tuple[int, int]:
+    size = _mpi_size()
+    return (sys.modules["mpi4py.MPI"].COMM_WORLD.Get_rank(), size) if size else (0, 1)
+
+
+def _mpi_size() -> int:
+    """Return how many ranks the program's mpi4py knows of; 0 if it has not begun."""
     mpi = sys.modules.get("mpi4py.MPI")
     if mpi is None or not mpi.Is_initialized() or mpi.Is_finalized():
-        return 0, 1
-    return mpi.COMM_WORLD.Get_rank(), mpi.COMM_WORLD.Get_size()
+        return 0
+    return int(mpi.COMM_WORLD.Get_size())
 
 
 def _scope(environ: Mapping[str, str]) -> str:
     job = environ.get("SLURM_JOB_ID")
     if not job:
         return environ.get("SPROV_SITE", "")
-    cluster = environ.get("SLURM_CLUSTER_NAME", "")
+    cluster = _cluster(environ)
     array, task = environ.get("SLURM_ARRAY_JOB_ID"), environ.get("SLURM_ARRAY_TASK_ID")
     return f"{cluster}/{array}_{task}" if array and task else f"{cluster}/{job}"
 
 
-def _launch(environ: Mapping[str, str], size: int) -> str:
+PROXY = b"hydra_pmi_proxy"
+WRAPPED = "SPROV_WRAPPED"
+"""Set by `sprov run` for the command: its own pid and launch, with a colon between."""
+
+
+def _wrapped(environ: Mapping[str, str]) -> str:
+    """Return the launch of the `sprov run` that started this very process; empty if none did."""
+    pid, _, named = environ.get(WRAPPED, "").partition(":")
+    return named if pid == str(os.getppid()) else ""
+
+
+def _launch(environ: Mapping[str, str], size: int, claim: Claim | None) -> str:
     if chosen := environ.get("SPROV_RUN"):
         return f"named:{chosen}"
+    if wrapped := _wrapped(environ):
+        return wrapped
     step, tasks = environ.get("SLURM_STEP_ID"), environ.get("SLURM_STEP_NUM_TASKS", "1")
     if step and int(tasks) > 1:
         return f"step:{step}"
     within = f"step:{step}/" if step else ""
+    if claim is not None and (claimed := _claimed(environ, size, claim)):
+        return within + claimed
     for name in ("TORCHELASTIC_RUN_ID", "PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid", "PMI_JOBID"):
         identity = environ.get(name, "")
         if identity and identity.lower() != "none" and (name != "PMI_JOBID" or size > 1):
@@ -191,6 +261,35 @@ def _launch(environ: Mapping[str, str], size: int) -> str:
     if size == 1:
         return f"{within}process:{process()}"
     return within + _local_launcher(environ, size)
+
+
+def _claimed(environ: Mapping[str, str], size: int, claim: Claim) -> str:
+    """Name a launch on one node by its command and a number; empty if that can't be.
+
+    A launcher's own id is of no use here: torchrun and hydra make one that no requeue has again.
+    """
+    from .identity import digest
+
+    owner, folder = process(), os.getcwd()  # noqa: PTH109
+    if size > 1 or environ.get("TORCHELASTIC_RUN_ID"):
+        local = environ.get("MPI_LOCALNRANKS") or environ.get("LOCAL_WORLD_SIZE") or "0"
+        launcher = _launcher_process()
+        if local != str(size) or launcher is None:
+            return ""
+        owner, folder = launcher, ""  # ranks may each have a folder of their own
+    elif any(environ.get(name) for name in ("PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid")):
+        return ""
+    command = digest(_command_line(owner.pid), folder)
+    nth = claim(command, _count(environ, "SLURM_RESTART_COUNT"), str(owner))
+    return "" if nth is None else f"command:{command}#{nth}"
+
+
+def _command_line(pid: int) -> bytes:
+    """Return a process's arguments; of hydra's proxy those of its mpiexec, which name no port."""
+    command = _read(f"/proc/{pid}/cmdline")
+    if PROXY in command:
+        return _read(f"/proc/{_stat(pid)[1]}/cmdline")
+    return command
 
 
 def _local_launcher(environ: Mapping[str, str], size: int) -> str:
@@ -216,7 +315,7 @@ def _launcher_process() -> Process | None:
             command = _read(f"/proc/{pid}/cmdline")
         except (OSError, ProcessLookupError):
             return None
-        if any(name in command for name in (b"hydra_pmi_proxy", b"torchrun", b"torch.distributed")):
+        if any(name in command for name in (PROXY, b"torchrun", b"torch.distributed")):
             return process(pid)
     return None
 

@@ -59,6 +59,12 @@ class Owner(msgspec.Struct, array_like=True, frozen=True):
     pid: int
     started: float
     """Process start time, seconds since boot, as the kernel counts it."""
+    run: str = ""
+    """The run that it is of: a spool whose frames are all elsewhere does not say it."""
+    job: str = ""
+    """The Slurm job, for other hosts: it is over when the job is."""
+    project: str = ""
+    """`Project.key`: spools of several projects may lie in one folder."""
 
 
 class FileHeader(msgspec.Struct, frozen=True):
@@ -376,7 +382,7 @@ def new_file(path: Path) -> Iterator[int]:
         A descriptor, open for reading and writing; the caller's when the block ends well.
     """
     partial = path.with_name(f"{path.name}.new")
-    fd = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    fd = open_file(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     try:
         yield fd
         partial.rename(path)

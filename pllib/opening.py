@@ -56,7 +56,10 @@ def open_session(
     close_unmanaged()
     context = _context(project, study, experiment, run, name, workflow, tags, facts)
     mine = launch.process()
-    owner = Owner(launch.host(), mine.boot_id, mine.pid, mine.started)
+    owner = Owner(
+        launch.host(), mine.boot_id, mine.pid, mine.started,
+        context.run, context.facts.get("job_id", ""), project.key,
+    )  # fmt: skip
     spool = _new_spool(project, chosen, owner)
     connect = _connector(project, chosen, context, spool.log_id)
     outbox = Outbox(project.spool / f"{spool.log_id.hex()}.log", spool)
@@ -64,6 +67,11 @@ def open_session(
     session.begin(context, config, resume_from)
     if declaration := sys.modules.get(f"{__package__}.declaration"):
         session.guard(declaration.write_waiting, session)
+    if "mpi_singleton" in context.facts and context.rank == 0:
+        session.tell(
+            f"MPI knows of 1 rank, but Slurm started {context.size}: they don't know each other; "
+            "start them by `srun --mpi=` of the MPI that mpi4py uses (`srun --mpi=list`)"
+        )
     if connect is None and chosen.mode == "online" and context.rank == 0:
         session.tell(
             f"no tracker found, so records go to {project.spool}; `sprov ingest` takes them in"
@@ -90,7 +98,7 @@ def _context(
     tags: tuple[str, ...],
     facts: Mapping[str, str] | None,
 ) -> Context:
-    found = launch.find()
+    found = launch.find(claim=_claim(project))
     nth = next(_opened)
     launched = f"{found.launch}#{nth}" if nth else found.launch
     program = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else "python"  # noqa: PTH119
@@ -114,6 +122,18 @@ def _context(
         launch=launched,
         facts={**surroundings(), **found.facts, **_as_facts(facts)},
     )
+
+
+def _claim(project: Project) -> launch.Claim:
+    """Claims of the job that this process is in are made when they are needed."""
+
+    def claim(command: str, restart: int, owner: str) -> int | None:
+        from . import launches
+
+        job = interned(os.environ.get("SLURM_JOB_ID", "")).replace("/", "_")
+        return launches.claim(project.launches / job, command, restart, owner)
+
+    return claim
 
 
 def _text(name: Any) -> str | None:

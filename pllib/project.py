@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from . import identity
 from .errors import NotAProjectError, SettingsError, UnavailableError
+from .sharing import is_shared, make_folder, make_one, open_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,10 +68,19 @@ class Project(msgspec.Struct, frozen=True):
     def name(self) -> str:
         return self.root.parent.name
 
+    @property
+    def key(self) -> str:
+        """Tells this project from others, on every node that sees it under the same path."""
+        return identity.digest("project", os.path.realpath(self.root))
+
     def create(self) -> Project:
-        """Make the folders that are missing, for the owner alone."""
-        for folder in (self.root, self.endpoints, self.spool, self.journal, self.snapshots):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make the folders that are missing, for the owner alone or for the root's group."""
+        self.root.parent.mkdir(parents=True, exist_ok=True)
+        make_one(self.root, shared=False)
+        shared = is_shared(self.root)
+        for folder in (self.endpoints, self.spool, self.journal):
+            make_one(folder, shared=shared)
+        make_folder(self.snapshots)
         return self
 
 
@@ -130,17 +141,17 @@ def read_endpoint(path: Path) -> Endpoint:
 
 
 def update_endpoint(path: Path, **fields: str | int) -> Endpoint:
-    """Set fields of an endpoint file, under a lock, in one rename; mode 0600."""
+    """Set fields of an endpoint file, under a lock, in one rename."""
     import fcntl
 
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("a") as lock:
+    make_folder(path.parent)
+    with open(open_file(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT), "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         endpoint = read_endpoint(path) if path.exists() else Endpoint()
         for name, value in fields.items():
             setattr(endpoint, name, value)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        fd = open_file(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         with os.fdopen(fd, "wb") as file:
             file.write(msgspec.json.format(msgspec.json.encode(endpoint)))
         temporary.replace(path)

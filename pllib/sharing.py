@@ -1,0 +1,97 @@
+"""Who may read and write what a project keeps: its owner alone, or a Unix group.
+
+One rule: a project is its group's if its ``.sprov/`` has mode 2770 (`sprov init --group`), and what
+lies in it is made alike, whatever the umask; all else that we make is its owner's.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GROUP_FOLDER = 0o2770
+"""New files take the folder's group, not their writer's."""
+GROUP_FILE = 0o660
+
+
+def is_shared(root: Path) -> bool:
+    """Tell whether a project's root is its group's."""
+    try:
+        return root.stat().st_mode & GROUP_FOLDER == GROUP_FOLDER
+    except FileNotFoundError:
+        return False
+
+
+def in_shared(path: Path) -> bool:
+    """Tell whether a path lies in a project that is its group's.
+
+    A folder for spools or indexes that lies elsewhere is not, even if its group may write there.
+    """
+    for folder in path.parents:
+        if (folder / "endpoints").is_dir() and (folder / "journal").is_dir():
+            return is_shared(folder)
+    return False
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, each for whom the project is.
+
+    Raises:
+        OSError: It can't be made, or is no folder.
+    """
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        make_one(folder, shared=in_shared(folder))
+
+
+def make_one(folder: Path, *, shared: bool) -> None:
+    """Make one folder if it is missing, for its group or its owner alone.
+
+    Raises:
+        OSError: It can't be made, or is no folder.
+    """
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+    else:
+        folder.chmod(GROUP_FOLDER if shared else 0o700)
+
+
+def open_file(path: Path, flags: int) -> int:
+    """Open a file; return its descriptor.  One that this makes is for whom the project is.
+
+    Raises:
+        OSError: As of `os.open`.
+    """
+    fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    found = os.fstat(fd)
+    mode = GROUP_FILE if in_shared(path) else 0o600
+    if flags & os.O_CREAT and found.st_mode & 0o777 != mode and found.st_uid == os.geteuid():
+        os.fchmod(fd, mode)
+    return fd
+
+
+def share(root: Path) -> None:
+    """Give a folder and all that lies in it to its group, as far as it is this user's.
+
+    Raises:
+        OSError: A folder can't be read.
+    """
+    me = os.geteuid()
+    for place, _, files in os.walk(root, onerror=_fail):
+        for path, mode in (
+            (place, GROUP_FOLDER),
+            *((os.path.join(place, name), GROUP_FILE) for name in files),  # noqa: PTH118
+        ):
+            found = os.lstat(path)
+            if found.st_uid == me and not os.path.islink(path):  # noqa: PTH114
+                os.chmod(path, mode)  # noqa: PTH101
+
+
+def _fail(exc: OSError) -> None:
+    raise exc

@@ -1,0 +1,89 @@
+"""A requeue of a command is another attempt of its run; equal commands of one job are not."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from harness import MPIRUN
+
+from pllib import launch
+from pllib.launches import claim
+
+JOB = {"SLURM_JOB_ID": "4242", "SLURM_CLUSTER_NAME": "c"}
+PROGRAM = """
+import functools, json, sys
+from pathlib import Path
+from pllib import launch, launches
+found = launch.find(claim=functools.partial(launches.claim, Path(sys.argv[1])))
+sys.stdout.write(json.dumps([found.scope, found.launch, found.restart, found.rank]) + "\\n")
+"""
+
+
+def started(folder: Path, *arguments: str, ranks: int = 0, restart: int = 0, **more: str) -> list:
+    """Return what each rank of a program found."""
+    command = [sys.executable, "-c", PROGRAM, str(folder), *arguments]
+    if ranks:
+        command = [str(MPIRUN), "-launcher", "fork", "-n", str(ranks), *command]
+    environ = {**os.environ, **JOB, "SLURM_RESTART_COUNT": str(restart), **more}
+    done = subprocess.run(command, env=environ, text=True, capture_output=True, check=True)
+    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
+
+
+def launches_of(found: list) -> set[str]:
+    return {name for _, name, _, _ in found}
+
+
+def test_claims_of_one_command_count_and_an_owner_keeps_its_own(tmp_path):
+    numbers = [claim(tmp_path / "4242", "train", 0, owner) for owner in ("a", "b", "a", "c")]
+    assert numbers == [0, 1, 0, 2]
+    assert claim(tmp_path / "4242", "train", 1, "d") == 0
+    assert claim(tmp_path / "4242", "test", 0, "e") == 0
+
+
+def test_claims_that_come_at_once_differ(tmp_path):
+    with ThreadPoolExecutor(16) as pool:
+        numbers = list(pool.map(lambda n: claim(tmp_path, "train", 0, str(n)), range(64)))
+    assert sorted(numbers) == list(range(64))  # type: ignore[type-var]
+
+
+def test_where_no_claim_can_be_made_there_is_none(tmp_path):
+    (tmp_path / "file").touch()
+    assert claim(tmp_path / "file" / "4242", "train", 0, "a") is None
+
+
+def test_a_requeued_command_goes_on_with_its_run_and_equal_commands_keep_apart(tmp_path):
+    first = [started(tmp_path, "fit") for _ in range(2)]
+    again = [started(tmp_path, "fit", restart=1) for _ in range(2)]
+    other = started(tmp_path, "test")
+    assert [launches_of(f) for f in first] == [launches_of(f) for f in again]
+    assert len(launches_of([*first[0], *first[1], *other])) == 3
+    assert {restart for found in again for _, _, restart, _ in found} == {1}
+
+
+@pytest.mark.skipif(not MPIRUN.exists(), reason="the mpi extra is not installed")
+def test_ranks_under_mpirun_share_a_claim_that_a_requeue_has_again(tmp_path):
+    first, second = (started(tmp_path, "fit", ranks=3) for _ in range(2))
+    again = started(tmp_path, "fit", ranks=3, restart=1)
+    assert sorted(rank for _, _, _, rank in first) == [0, 1, 2]
+    assert len(launches_of(first)) == len(launches_of(second)) == 1
+    assert launches_of(first) == launches_of(again) != launches_of(second)
+
+
+def test_the_child_of_a_wrapper_is_of_the_wrappers_launch(tmp_path):
+    wrapper = f"{os.getpid()}:step:0/command:abc#0"
+    (child,) = started(tmp_path, SPROV_WRAPPED=wrapper)
+    assert child[1] == "step:0/command:abc#0"
+    (other,) = started(tmp_path, SPROV_WRAPPED=f"1:{wrapper}")
+    assert other[1].startswith("command:")
+
+
+def test_a_job_number_that_came_back_is_of_another_cluster():
+    again = launch.find({**JOB, "SPROV_JOB_NTH": "2"})
+    assert again.scope == "c~2/4242" != launch.find(JOB).scope
+    assert again.facts["cluster"] == "c~2"
