@@ -66,7 +66,8 @@ def context_of(frame: Frame) -> Context | None:
             record = decode(body)
         except msgspec.MsgspecError:
             return None
-        return record if isinstance(record, Context) else None
+        known = isinstance(record, Context) and identity.is_one(record.run)
+        return record if known else None
     return None
 
 

@@ -111,6 +111,12 @@ def test_an_identity_that_is_none_is_refused(where, forged):
         linked.decode_batch(linked.encode_batch(wrong[where]()))
 
 
+@pytest.mark.parametrize("run", ["", "<> . <x> <y> <z>", "f" * 33, "G" * 32])
+def test_a_frame_of_a_run_that_is_none_is_passed_over(run):
+    spoken = [encode(replace(context(), run=run)), encode(Signature(0, "transformation", "t"))]
+    assert lines([frame_of(bytes(16), 0, spoken)]) == set()
+
+
 def test_all_lines_are_n_triples():
     used = ['a "quoted"\\ line\nbreak', float("nan"), float("-inf"), b"\0\1", {"k": [1]}, *range(5)]
     data = "\n".join(lines([frame(0, used, [0] * 10)])) + "\n"
