@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from .errors import SettingsError, UnavailableError
 from .identity import is_one
+from .sharing import make_folder, open_file
 
 if TYPE_CHECKING:
     from .project import Project
@@ -25,9 +26,10 @@ def keep(project: Project, data: bytes) -> str:
     name = blake2b(data, digest_size=16).hexdigest()
     path = project.kept / name
     if not path.exists():
-        project.kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(project.kept)
         temporary = project.kept / f".{name}.{os.getpid()}"
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        fd = open_file(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        with open(fd, "wb") as file:
             file.write(data)
         temporary.replace(path)
     return name

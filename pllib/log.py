@@ -31,6 +31,7 @@ import msgspec
 
 from .errors import LogCorruptError, LogVersionError, NotALogError
 from .records import AnyRecord, decode
+from .sharing import open_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FOLDER = ".sprov"
+CURVE_KEY_CHARACTERS = 40
+"""In Z85.  Source: zmq_curve(7)."""
 
 
 class Project(msgspec.Struct, frozen=True):
@@ -122,6 +124,8 @@ class Endpoint(msgspec.Struct):
     tracker_port: int = 0
     """Of the last tracker, so that the next one can be found by ranks that know it."""
     started: str = ""
+    indexes: str = ""
+    """`Project.indexes` of the manager, on its host."""
 
 
 def read_endpoint(path: Path) -> Endpoint:
@@ -132,12 +136,16 @@ def read_endpoint(path: Path) -> Endpoint:
         SettingsError: It is not an endpoint file.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Endpoint)
+        endpoint = msgspec.json.decode(path.read_bytes(), type=Endpoint)
     except FileNotFoundError:
         message = f"no daemon is running here ({path} does not exist)"
         raise UnavailableError(message, "Start one with `sprov serve`") from None
     except (msgspec.DecodeError, UnicodeDecodeError, OSError) as exc:
         raise SettingsError(f"{path} is not a readable endpoint file: {exc}") from exc
+    keys = endpoint.server_public_key, endpoint.client_public_key, endpoint.client_secret_key
+    if endpoint.tracker and any(len(key) != CURVE_KEY_CHARACTERS for key in keys):
+        raise SettingsError(f"{path} is not a usable endpoint file: its keys are no CURVE keys")
+    return endpoint
 
 
 def update_endpoint(path: Path, **fields: str | int) -> Endpoint:

@@ -6,7 +6,9 @@ lies in it is made alike, whatever the umask; all else that we make is its owner
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -82,15 +84,35 @@ def share(root: Path) -> None:
     Raises:
         OSError: A folder can't be read.
     """
-    me = os.geteuid()
     for place, _, files in os.walk(root, onerror=_fail):
-        for path, mode in (
-            (place, GROUP_FOLDER),
-            *((os.path.join(place, name), GROUP_FILE) for name in files),  # noqa: PTH118
-        ):
-            found = os.lstat(path)
-            if found.st_uid == me and not os.path.islink(path):  # noqa: PTH114
-                os.chmod(path, mode)  # noqa: PTH101
+        _give(place, GROUP_FOLDER)
+        for name in files:
+            with contextlib.suppress(FileNotFoundError):  # RocksDB may be at work
+                _give(os.path.join(place, name), GROUP_FILE)  # noqa: PTH118
+
+
+def _give(path: str, mode: int) -> None:
+    found = os.lstat(path)
+    kind = stat.S_IFMT(found.st_mode)
+    if found.st_uid == os.geteuid() and kind != stat.S_IFLNK and found.st_mode != kind | mode:
+        os.chmod(path, mode)  # noqa: PTH101
+
+
+def own(folder: Path) -> None:
+    """Replace files of a shared folder that this user can't write by copies that are its own.
+
+    Linux makes hard links only to files that one can write (fs.protected_hardlinks).
+
+    Raises:
+        OSError: A file can't be read.
+    """
+    import shutil
+
+    for path in folder.iterdir():
+        if not os.access(path, os.W_OK):
+            copy = path.with_name(f".{path.name}.copy")
+            shutil.copyfile(path, copy)
+            copy.replace(path)
 
 
 def _fail(exc: OSError) -> None:

@@ -9,6 +9,7 @@ import click
 
 from pllib.errors import UnavailableError
 from pllib.project import Project, find
+from pllib.sharing import make_folder
 
 from .indexing import index, journals, open_writer
 from .ingest import running_tracker
@@ -26,7 +27,7 @@ def rebuild() -> None:
         raise UnavailableError("a tracker is running", "`sprov stop` first")
     made = Project(project.root / "rebuild")
     shutil.rmtree(made.root, ignore_errors=True)
-    made.root.mkdir(mode=0o700)
+    make_folder(made.root)
     n_journals = len(journals(project))
     with open_writer(made.store, made.series, made.snapshots) as writer:
         n_records = index(project, writer)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyoxigraph as ox
 
 from pllib.errors import UnavailableError
+from pllib.sharing import in_shared, make_folder, open_file, own, share
 
 from ..vocabulary import term
 from .snapshots import few_files
@@ -28,16 +29,24 @@ class Store:
             UnavailableError: Another process has it open, or it can't be opened.
         """
         self.folder = folder
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder.parent)
         self._lock = _lock(folder.with_name(folder.name + ".lock"))
         try:
             for stray in folder.glob("bulk-*.sst"):
                 stray.unlink()
+            self._keep_private_or_shared()
             with few_files():
                 self._store = ox.Store(str(folder))
         except OSError as exc:
             os.close(self._lock)
             raise UnavailableError(f"the store {folder} can't be opened: {exc}") from exc
+
+    def _keep_private_or_shared(self) -> None:
+        """Have RocksDB, which makes its files 0644 less the umask, keep to `pllib.sharing`."""
+        self._shared = in_shared(self.folder)
+        os.umask(0o007 if self._shared else 0o077)
+        if self._shared and self.folder.is_dir():
+            own(self.folder)
 
     def load(self, ntriples: bytes) -> None:
         """Add triples, all or none, durable when this returns.
@@ -75,11 +84,15 @@ class Store:
         Raises:
             OSError: The disk is full or failed.
         """
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         name = f"{_last_snapshot(folder) + 1:08d}"
         partial = folder / f"{name}.partial"
         shutil.rmtree(partial, ignore_errors=True)
+        if self._shared:
+            share(self.folder)
         self._store.backup(str(partial))
+        if self._shared:
+            share(partial)
         partial.rename(folder / name)
         link = folder / "current.new"
         link.unlink(missing_ok=True)
@@ -93,6 +106,8 @@ class Store:
 
     def close(self) -> None:
         del self._store
+        if self._shared:
+            share(self.folder)
         os.close(self._lock)
 
     def _select(self, query: str) -> ox.QuerySolutions:
@@ -102,7 +117,7 @@ class Store:
 
 
 def _lock(path: Path) -> int:
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = open_file(path, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:

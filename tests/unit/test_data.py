@@ -113,7 +113,7 @@ def test_what_is_no_directory_says_so(folder: Path, inside: str):
 def test_a_directory_that_can_not_be_read_says_where(folder: Path):
     """Not by root, whom nothing keeps out: a forked child is somebody else."""
     (folder / "inner").chmod(0)
-    for above in folder.parents[:4]:
+    for above in (folder, *folder.parents[:4]):
         above.chmod(0o755 | above.stat().st_mode)
     theirs, mine = multiprocessing.Pipe()
     child = multiprocessing.get_context("fork").Process(target=_look, args=(folder, mine))
