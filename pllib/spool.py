@@ -52,6 +52,7 @@ from .log import (
 from .records import CONTEXT_TAG, SIGNATURE_TAG
 from .series import Line, Totals, fold
 from .shape import Shape
+from .sharing import make_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,7 +101,7 @@ class Spool:
         self._grow_at = 0.0
         self._numbers = itertools.count()
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(path.parent)
             with new_file(path) as self._fd:
                 os.write(self._fd, pack_file_header(self.header))
                 self._extend(FIRST_EXTENT_CHUNKS)
@@ -198,7 +199,8 @@ class Spool:
         chunk.map[base : base + FRAME_BYTES] = bytes(FRAME_BYTES)
         stop = min(chunk.used + 8, self.stride)
         chunk.map[base : base + stop] = bytes(stop)
-        self.free.append(chunk)
+        # A new one: the writer that had it may not know yet, and must not take it from the next.
+        self.free.append(Chunk(chunk.map, chunk.words, base))
 
     def close(self, *, keep: bool) -> None:
         """Unmap, and delete the file unless it holds what is nowhere else."""

@@ -1,0 +1,44 @@
+"""Chunks of a spool: who has one, and what is in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pllib import launch
+from pllib.log import Owner, record_bodies, unpack_frame
+from pllib.shape import Shapes
+from pllib.spool import Chunk, Spool, Writer
+
+STRIDE = 4096
+
+
+def test_a_writer_does_not_take_its_old_chunk_from_the_next(tmp_path: Path):
+    """The sender took, shipped and freed it; another thread's writer has it when the first goes on.
+
+    What that one writes is all in its own frame.
+    """
+    mine = launch.process()
+    spool = Spool(
+        tmp_path / "s", Owner("host", mine.boot_id, mine.pid, mine.started), STRIDE, 1 << 20
+    )
+    shape = Shapes().find("run", "steps", [], [])
+    leases: dict[Chunk, Writer] = {}
+    retired: list[Chunk] = []
+    first, second = (Writer(spool, b"context", leases, retired.append) for _ in range(2))
+    assert first.write(shape, lambda _: b"first")
+    taken = first.retire()
+    assert taken is not None
+    spool.seal(taken)
+    spool.recycle(taken)
+    assert second.write(shape, lambda _: b"second")
+    assert first.write(shape, lambda _: b"first again")
+    assert second.write(shape, lambda _: b"and more of it")
+    assert retired == []
+    last = second.retire()
+    assert last is not None
+    spool.seal(last)
+    bodies = [bytes(body) for body in record_bodies(unpack_frame(spool.frame(last)).payload)]
+    assert [body for body in bodies if body in (b"second", b"and more of it")] == bodies[-2:]
+    assert b"first again" not in bodies
+    del taken, last
+    spool.close(keep=False)
