@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex
 
 import msgspec
 
+from . import resources
 from .config import flatten
 from .data import Handle
 from .foreign import is_theirs
@@ -149,8 +150,8 @@ class Stage(Execution):
     """
 
     __slots__ = (
-        "_known", "_outer", "_parent", "_session", "_values", "index", "kind", "label", "name",
-        "occurrences", "only_rank", "path", "seq", "step",
+        "_began", "_known", "_outer", "_parent", "_session", "_values", "index", "kind", "label",
+        "name", "occurrences", "only_rank", "path", "seq", "step",
     )  # fmt: skip
 
     def __init__(
@@ -175,6 +176,7 @@ class Stage(Execution):
         self.path = ""
         self.seq = -1
         self._values = values
+        self._began: resources.Used | None = None
 
     def __enter__(self) -> Stage:
         self._session.guard(self._begin)
@@ -203,6 +205,8 @@ class Stage(Execution):
             self._known = parent._known
         innermost.set(self)
         at_ns = time_ns()
+        if self.kind in STAGES:
+            self._began = session.guard(resources.used)
         session.write(
             (self.kind, self.name, NOTHING, NOTHING),
             lambda sig: _pack(
@@ -220,9 +224,12 @@ class Stage(Execution):
     def _end(self, error: BaseException | None) -> None:
         leave(self)
         session, at_ns = self._session, time_ns()
+        took = None if self._began is None else session.guard(resources.used_since, self._began)
         session.write(
             (self.kind, self.name, NOTHING, NOTHING),
-            lambda _: _pack(Ended(session.next_seq(), self.seq, at_ns, describe_error(error))),
+            lambda _: _pack(
+                Ended(session.next_seq(), self.seq, at_ns, describe_error(error), took)
+            ),
         )
 
 

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from . import resources
 from .execution import (
     Execution,
     Transformation,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from .sender import Connection, Outbox
     from .settings import Settings
+    from .telemetry import Sampler
 
 Result = TypeVar("Result")
 
@@ -77,7 +79,10 @@ class Session(Execution):
     """One process's part of a run; `pllib.open` makes it."""
 
     # Those that every capture reads: past 30 attributes CPython 3.11 looks them up more slowly.
-    __slots__ = ("__dict__", "__weakref__", "local", "open_transformations", "sequence", "shapes")
+    __slots__ = (
+        "__dict__", "__weakref__", "_began", "local", "open_transformations", "sampler", "sequence",
+        "shapes",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -114,6 +119,8 @@ class Session(Execution):
         self.seq = next(self.sequence)
         self.open_transformations: dict[int, Transformation] = {}
         self.occurrences: dict[str, tuple[int, int]] = {}
+        self.sampler: Sampler | None = None
+        self._began = self.guard(resources.used)
         from .sender import Sender  # not before a session is opened
 
         self._sender = Sender(
@@ -293,6 +300,8 @@ class Session(Execution):
             return
         self._closing = True
         leave(self)
+        if self.sampler is not None:
+            self.guard(self.sampler.stop)
         self.guard(self._write_end, error)
         self._closed = True
         atexit.unregister(self.close)
@@ -308,8 +317,10 @@ class Session(Execution):
         self.guard(self._summarise)
         at_ns = time.time_ns()
         plain = (self.kind, self.name, NOTHING, NOTHING)
+        took = None if self._began is None else self.guard(resources.used_since, self._began)
         self.write(
-            plain, lambda _: encode(Ended(self.next_seq(), self.seq, at_ns, describe_error(error)))
+            plain,
+            lambda _: encode(Ended(self.next_seq(), self.seq, at_ns, describe_error(error), took)),
         )
         written = sum(writer.count() for writer in self._writers) + 1
         closed = Closed(self.next_seq(), written, dict(self.lost), at_ns)

@@ -9,5 +9,5 @@ SELECT name, source, count(DISTINCT rank) AS ranks, min(value) AS least, avg(val
        max(value) AS most, any_value(unit) AS unit
 FROM told
 WHERE value IS NOT NULL
-  AND regexp_matches(name, '(^|[_./])(memory|mem|rss|maxrss|max_rss|vsz|cpu|cpus|disk|read|write|io|gpu|power|energy)([_./]|$)', 'i')
+  AND regexp_matches(name, '(^|[_./])(memory|mem|rss|maxrss|max_rss|vsz|cpu|cpus|disk|read|write|written|io|gpu|power|energy)([_./]|$)', 'i')
 GROUP BY name, source ORDER BY name, source
