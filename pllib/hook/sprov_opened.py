@@ -1,0 +1,211 @@
+"""Tell `sprov run` which files this Python opens, by a line for each in a file that it made.
+
+This runs in every Python below `sprov run`, of whatever environment: the standard library alone,
+Python 3.8 and later.  Lines, their fields separated by tabs, are
+
+    P version prefix folder:folder  a Python began: where its packages lie
+    R size mtime_ns path            a file was opened for reading, as it was then
+    W path                          a file was opened for writing
+    M path path                     a file was renamed
+    +                               something was opened that there was no room to list
+
+Promises: nothing is raised into the program and nothing of its own swallowed; a line is one write
+to an O_APPEND descriptor, so that lines of many processes don't mix and none is lost in a kill.
+"""
+
+# pathlib would be imported into every Python:
+# ruff: noqa: PTH109, PTH116, PTH120
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+MAX_FILES = 10_000
+"""That one process lists, and remembers so as not to list them again."""
+SYSTEM = ("/proc/", "/sys/", "/dev/")
+ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
+REGULAR, KINDS = 0o100000, 0o170000
+HIGH = 900
+"""Lowest number of our descriptor.  A program that closes what it does not know, as daemons do,
+has its next files under low numbers, so that ours is missed and not theirs written to."""
+ESCAPES = {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n"}
+
+
+class Opened:
+    """What this process has opened so far, and the file that lines go to."""
+
+    def __init__(self, path: str, excluded: tuple[str, ...]) -> None:
+        self._path = path
+        self._fd = -1
+        self._is_gone = False
+        self._excluded = excluded
+        self._room = MAX_FILES
+        self._read: set[Any] = set()
+        self._written: set[Any] = set()
+        self._forget()
+
+    def begin(self) -> None:
+        """Say which Python this is.
+
+        Raises:
+            OSError: The file is gone.
+        """
+        packages = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+        fields = ("P", sys.version.split(" ")[0], sys.prefix, os.pathsep.join(packages))
+        self._write("\t".join(map(_escaped, fields)) + "\n")
+
+    def hook(self) -> Callable[[str, tuple[Any, ...]], None]:
+        """Return the audit hook: a closure, since it is called for every event there is."""
+        read, written, to_read, to_write = self._read, self._written, self._to_read, self._to_write
+        others: dict[str, Callable[..., None]] = {
+            "os.rename": self._rename,
+            "os.chdir": self._forget,
+        }
+
+        def opened(event: str, arguments: tuple[Any, ...]) -> None:
+            if event == "open":
+                try:
+                    path, _, flags = arguments
+                    if flags & ACCESS:
+                        if path not in written:
+                            to_write(path, flags)
+                    elif path not in read:
+                        to_read(path)
+                except Exception as exc:
+                    if _is_theirs(exc):
+                        raise
+            elif event in others:
+                try:
+                    others[event](*arguments)
+                except Exception as exc:
+                    if _is_theirs(exc):
+                        raise
+
+        return opened
+
+    def _to_read(self, path: Any) -> None:
+        """Write a line about a file that is opened for reading, and remember it."""
+        name = self._name(path)
+        if (name is None or self._is_read(name)) and self._room > 0:
+            self._read.add(path)
+
+    def _to_write(self, path: Any, flags: int) -> None:
+        """Write a line about a file that is opened for writing, and remember it."""
+        name = self._name(path)
+        if name is not None:
+            if flags & ACCESS == os.O_RDWR and not flags & os.O_TRUNC:
+                self._is_read(name)
+            self._write(f"W\t{_escaped(name)}\n")
+            self._read.discard(path)  # so that reading what this wrote is told
+        if self._room > 0:
+            self._written.add(path)
+
+    def _is_read(self, name: str) -> bool:
+        """Write a line about a file as it is; return whether there is something to open."""
+        try:
+            found = os.stat(name)
+        except OSError as exc:
+            if exc.errno is None:  # raised by a signal handler of the program
+                raise
+            return False  # which the program is about to hear
+        if found.st_mode & KINDS == REGULAR:
+            self._write(f"R\t{found.st_size}\t{found.st_mtime_ns}\t{_escaped(name)}\n")
+        return True
+
+    def _write(self, line: str) -> None:
+        """Write a line, as long as there is room and the file there."""
+        self._room -= 1
+        data = line.encode("utf-8", "surrogateescape") if self._room > 0 else b"+\n"
+        try:
+            os.write(self._fd, data)
+        except OSError as exc:
+            if exc.errno is None:  # raised by a signal handler of the program
+                raise
+            if not self._is_gone:
+                self._is_gone = True  # `sprov run` is over, or the disk full: until it is not
+                self._open()
+                os.write(self._fd, data)
+                self._is_gone = False
+
+    def _open(self) -> None:
+        self._fd = -1
+        fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        try:
+            self._fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, HIGH)
+        except OSError as exc:
+            if exc.errno is None:
+                raise
+            self._fd = fd  # so many files may not be open here
+        else:
+            os.close(fd)
+
+    def _rename(self, source: Any, target: Any, *_: int) -> None:
+        before, after = self._name(source), self._name(target)
+        if before and after:
+            self._write(f"M\t{_escaped(before)}\t{_escaped(after)}\n")
+
+    def _forget(self, *_: Any) -> None:
+        """Take relative paths as those of other files from here on."""
+        for known in (self._read, self._written):
+            known.clear()
+            known.add(self._path)
+
+    def _name(self, path: Any) -> str | None:
+        """Return the absolute path of a file that may be listed, else None."""
+        if path.__class__ is not str:
+            if isinstance(path, int):  # a descriptor; its file was seen when it was opened
+                return None
+            path = os.fsdecode(path)
+        name: str = path if path[:1] == "/" else f"{os.getcwd()}/{path}"
+        if name.startswith(self._excluded) or name[-4:] == ".pyc" or "-packages/" in name:
+            return None
+        return name
+
+
+def _escaped(name: str) -> str:
+    if "\n" in name or "\t" in name or "\\" in name:
+        return name.translate(ESCAPES)
+    return name
+
+
+def _is_theirs(exc: BaseException) -> bool:
+    """Tell whether a signal handler of the program raised this while ours ran."""
+    import signal
+
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    codes = {getattr(getattr(h, "__func__", h), "__code__", None) for h in handlers} - {None}
+    trace = exc.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code in codes:
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def own_folders() -> set[str]:
+    """Return where this Python and its packages lie, but not what else lies beside them."""
+    folders = {os.path.dirname(os.__file__)}
+    for prefix in {sys.prefix, sys.base_prefix}:
+        marks = (f"{prefix}/pyvenv.cfg", f"{prefix}/conda-meta")
+        if any(map(os.path.exists, marks)):
+            folders.add(prefix)
+    return folders
+
+
+def watch(path: str, excluded: Iterable[str]) -> None:
+    """Begin to tell; `excluded` are folders whose files are nobody's concern.
+
+    Raises:
+        OSError: `sprov run` is over, and its file gone.
+    """
+    folders = [folder.rstrip("/") + "/" for folder in (*own_folders(), *excluded) if folder]
+    opened = Opened(path, (*SYSTEM, *folders))
+    opened.begin()
+    sys.addaudithook(opened.hook())

@@ -1,0 +1,1 @@
+"""`sprov run`: a command that nobody edits, with its provenance."""

@@ -1,0 +1,207 @@
+"""What a command is, as far as its words tell: its script, its Python, its packages."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import NamedTuple
+
+from pllib.facts import git_commit
+
+PYTHON = re.compile(r"(python|pypy)[\d.]*")
+SHELL = re.compile(r"(ba|z|da|k)?sh")
+OTHER = re.compile(r"(Rscript|R|perl|ruby|julia|node|lua|octave)[\d.]*")
+OPTIONS = ((PYTHON, "cm", "WX"), (SHELL, "c", "oO"), (OTHER, "e", ""))
+"""Of interpreters: letters of options that what is run follows, not a script; and of those that a
+value follows."""
+SCRIPTS = (".py", ".sh", ".R", ".r", ".jl", ".pl", ".rb", ".lua", ".m", ".slurm", ".sbatch")
+SYSTEM_PROGRAMS = ("/usr/", "/bin/", "/sbin/", "/opt/")
+LONGEST = 4096
+"""Characters of a fact."""
+DIGESTED_BYTES = 16 << 20
+"""Larger scripts are digested beside the tracker, or not at all."""
+SHEBANG_BYTES = 256
+
+
+class Environment(NamedTuple):
+    """A Python and its packages."""
+
+    version: str
+    """Empty if only running it would tell."""
+    prefix: str
+    packages: tuple[str, ...]
+    """Folders."""
+
+
+class Description(NamedTuple):
+    """A command."""
+
+    program: str
+    """What it runs: a script, a module, else the program as it was called."""
+    script: str
+    """Path; empty where there is none."""
+    environment: Environment | None
+    """The Python that its words name."""
+    working_tree: str
+    """A folder in that of its script, else in that around; empty where there is none."""
+
+
+def recorded(command: Sequence[str]) -> str:
+    """Return a command line as it is recorded, as a shell would take it."""
+    return as_fact(shlex.join(command))
+
+
+def as_fact(text: str) -> str:
+    return text[:LONGEST].encode("utf-8", "backslashreplace").decode()
+
+
+def describe(command: Sequence[str]) -> Description:
+    """Describe a command by its words."""
+    script = _script(command)
+    folders = [*([os.path.dirname(script)] if script else []), os.getcwd()]  # noqa: PTH109, PTH120
+    working_tree = next((folder for folder in folders if git_commit(folder)), "")
+    program = script or command[0]
+    if not script and _is_interpreter(command[0]) and "-m" in command[1:-1]:
+        program = command[command.index("-m") + 1]
+    return Description(program, script, _environment(command), working_tree)
+
+
+def _script(command: Sequence[str]) -> str:
+    """Return the file that says what is done, without links; empty for a program of the system."""
+    program = shutil.which(command[0])
+    if program is None:
+        return ""
+    path = os.path.realpath(program)
+    if _is_interpreter(command[0]):
+        found = _first_file(command)
+    elif path.startswith(SYSTEM_PROGRAMS) or _prefix_of(program):  # a launcher, such as torchrun
+        named = (word for word in command[1:] if word.endswith(SCRIPTS))
+        found = next((word for word in named if os.path.isfile(word)), "")  # noqa: PTH113
+    else:
+        found = path
+    return os.path.realpath(found) if found else ""
+
+
+def _is_interpreter(word: str) -> bool:
+    name = os.path.basename(word)  # noqa: PTH119
+    return any(names.fullmatch(name) for names, _, _ in OPTIONS)
+
+
+def _first_file(command: Sequence[str]) -> str:
+    """Return the script among the words of an interpreter's command line."""
+    name = os.path.basename(command[0])  # noqa: PTH119
+    ends, valued = next((e, v) for names, e, v in OPTIONS if names.fullmatch(name))
+    words = iter(command[1:])
+    for word in words:
+        if not word.startswith("-"):
+            return word if os.path.isfile(word) else ""  # noqa: PTH113
+        letters = "" if word.startswith("--") else word[1:]
+        meant = next((letter for letter in letters if letter in ends + valued), "")
+        if meant and meant in ends:
+            return ""
+        if meant and letters.endswith(meant):  # else its value is in the same word
+            next(words, None)
+    return ""
+
+
+def digest(path: str) -> str:
+    """Return the digest of a script as `sprov` digests files; empty if it is not to be had."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(DIGESTED_BYTES + 1)
+    except OSError:
+        return ""
+    return f"blake2b:{blake2b(data, digest_size=32).hexdigest()}" * (len(data) <= DIGESTED_BYTES)
+
+
+def files_in(words: Iterable[str]) -> Iterator[str]:
+    """Yield what may be paths in the words of a command, absolute."""
+    for word in words:
+        name = word.partition("=")[2] if word.startswith("-") else word
+        if name and len(name) < LONGEST and "\0" not in name:
+            yield os.path.abspath(name)  # noqa: PTH100  links are files of their own here
+
+
+def _environment(command: Sequence[str]) -> Environment | None:
+    """Return the Python that runs the command, if its words name one."""
+    program = shutil.which(command[0])
+    if program is not None and not _is_python(program):
+        program = _interpreter(program)
+    if program is None or not _is_python(program):
+        return None
+    prefix = _prefix_of(program) or str(Path(program).resolve().parent.parent)
+    packages = tuple(
+        str(folder)
+        for kind in ("site-packages", "dist-packages")
+        for folder in sorted(Path(prefix).glob(f"lib*/python3*/{kind}"))
+    )
+    return Environment(_version(Path(prefix)), prefix, packages)
+
+
+def _is_python(program: str) -> bool:
+    return PYTHON.fullmatch(os.path.basename(program)) is not None  # noqa: PTH119
+
+
+def _interpreter(program: str) -> str | None:
+    """Return the interpreter that a script's first line names."""
+    try:
+        with open(program, "rb") as file:
+            first = file.readline(SHEBANG_BYTES)
+    except OSError:
+        return None
+    words = first[2:].decode(errors="replace").split() if first.startswith(b"#!") else []
+    if words and words[0].endswith("/env"):
+        return shutil.which(words[-1])
+    return words[0] if words else None
+
+
+def _prefix_of(program: str) -> str:
+    """Return the virtual or conda environment that a program is of; empty for none."""
+    prefix = Path(program).absolute().parent.parent
+    marks = (prefix / "pyvenv.cfg", prefix / "conda-meta")
+    return str(prefix) if any(mark.exists() for mark in marks) else ""
+
+
+def _version(prefix: Path) -> str:
+    """Return the version that an environment says it has, else that of its library's folder."""
+    try:
+        lines = (prefix / "pyvenv.cfg").read_text().splitlines()
+    except (OSError, ValueError):
+        lines = []
+    for name, _, value in (line.partition("=") for line in lines):
+        if name.strip() in ("version", "version_info"):
+            return value.strip()
+    found = sorted(path.name.removeprefix("python") for path in prefix.glob("lib/python3*"))
+    return found[-1] if found else ""
+
+
+def packages_in(folders: Iterable[str]) -> dict[str, str]:
+    """Return the versions of what is installed in these folders, as facts.
+
+    Source: "Recording installed projects" and "Names and normalization" of the Python Packaging
+    User Guide.
+    """
+    found: dict[str, str] = {}
+    for folder in folders:
+        try:
+            names = sorted(os.listdir(folder))  # noqa: PTH208
+        except OSError:
+            continue
+        for name in names:
+            stem, dot, _ = name.rpartition(".dist-info")
+            package, dash, version = stem.partition("-")
+            if dot and dash:
+                normal = re.sub(r"[-_.]+", "-", package).lower()
+                found.setdefault(f"package.{normal}", version)
+    return found
+
+
+def modules(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment modules that are loaded, as a fact.  Source: module(1), Lmod."""
+    loaded = environ.get("LOADEDMODULES", "")
+    return {"modules": as_fact(loaded)} if loaded else {}

@@ -1,0 +1,184 @@
+"""The session of a command: what is recorded of it before, while and after it runs.
+
+Nothing here may harm the command.  What fails is counted and told once, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import pllib
+from pllib import records
+from pllib.facts import git_commit
+from pllib.launch import WRAPPED
+from pllib.opening import SHARED_MEMORY
+from pllib.project import find
+from pllib.session import Session
+from pllib.settings import Running, load_section
+
+from . import described, ended
+from .described import Description
+from .lines import Lines
+from .opened import Opened
+from .told import tell_facts, tell_files, write
+from .watching import Watcher
+
+CLOCK_NS = 20_000_000
+"""What a file's times may lag behind the clock: a tick of the kernel."""
+FLUSH_AGE_S = 1.0
+"""There is little to say and nobody who waits for it; each look at what is old costs."""
+MAX_WORDS = 1000
+"""Of a command that are looked at as paths."""
+GIT_PATIENCE_S = 0.5
+"""How long git is waited for once the command has ended."""
+
+
+def open_wrapped(command: Sequence[str], options: Mapping[str, Any]) -> Wrapped | None:
+    """Open a session for a command; None if the mode is off.
+
+    Raises:
+        Error: A setting is not usable, or no spool can be made.
+        OSError: The project can't be written.
+    """
+    about = described.describe(command)
+    sys.argv = [about.program, *command[1:]]
+    python = about.environment
+    facts = {
+        "python": python.version if python else "",
+        "python_prefix": python.prefix if python else "",
+        "git_commit": git_commit(about.working_tree) if about.working_tree else "",
+    }
+    settings = {"telemetry_s": 0.0, "flush_age_s": FLUSH_AGE_S}
+    session = pllib.open(**options, facts=facts, settings=settings)
+    return Wrapped(command, about, session) if isinstance(session, Session) else None
+
+
+class Wrapped:
+    """A command that is about to run, runs, and has ended."""
+
+    def __init__(self, command: Sequence[str], about: Description, session: Session) -> None:
+        self._command = command
+        self._about = about
+        self._session = session
+        self._project = find()
+        self._settings = load_section(Running, self._project.config, os.environ)
+        self._git_given_up = threading.Event()
+        self._git: threading.Thread | None = None
+        self._watcher: Watcher | None = None
+        self._lines: Lines | None = None
+        self._since_ns = time.time_ns() - CLOCK_NS
+        self._excluded = (str(self._project.root), *self._settings.exclude)
+        self._opened = Opened(self._excluded)
+
+    def environment(self) -> dict[str, str]:
+        """Return what the command's environment gets."""
+        context = records.decode(self._session._context)
+        assert isinstance(context, records.Context)
+        more = {WRAPPED: f"{os.getpid()}:{context.launch}"}
+        if self._settings.telemetry_s:
+            more["SPROV_TELEMETRY_S"] = "0"  # it is sampled from here
+        if self._settings.files == "audit":
+            more.update(self._session.guard(self._listen) or {})
+        return more
+
+    def _listen(self) -> dict[str, str]:
+        for path in described.files_in(self._command[1:MAX_WORDS]):
+            self._opened.look(path)
+        if self._about.script:
+            self._opened.read(self._about.script)
+        self._lines = Lines(self._opened)
+        return self._lines.environment(self._excluded, os.environ.get("PYTHONPATH", ""))
+
+    def watch(self, pid: int) -> None:
+        """Do what is done beside the command, which is running now."""
+        guard = self._session.guard
+        if self._settings.telemetry_s:
+            guard(self._sample, pid)
+        if self._settings.files == "audit":
+            self._watcher = guard(
+                Watcher, self._session, pid, self._opened, self._since_ns, self._lines
+            )
+        if self._session.rank == 0:
+            self._git = threading.Thread(target=guard, args=[self._ask_git], daemon=True)
+            guard(self._git.start)
+            guard(self._describe)
+
+    def _sample(self, pid: int) -> None:
+        from pllib.telemetry import Sampler
+
+        self._session.sampler = Sampler(self._session, pid, self._settings.telemetry_s)
+        self._session.sampler.start()
+
+    def _describe(self) -> None:
+        found = {"command": described.recorded(self._command), **described.modules(os.environ)}
+        if self._about.script:
+            found["script"] = self._about.script
+            found["script_digest"] = described.digest(self._about.script)
+        if self._about.environment is not None:
+            found.update(described.packages_in(self._about.environment.packages))
+        tell_facts(self._session, found)
+
+    def _ask_git(self) -> None:
+        if not self._about.working_tree:
+            return
+        from pllib import kept
+
+        from .git import difference
+
+        data = difference(self._about.working_tree, self._git_given_up.is_set)
+        if data is not None and not self._git_given_up.is_set():
+            digest = kept.keep(self._project, data) if data else ""
+            tell_facts(self._session, {"git_dirty": "1" if data else "0", "git_diff": digest})
+
+    def end(self, pid: int, status: int) -> None:
+        """Record how the command ended and what it did, and close the session."""
+        guard = self._session.guard
+        if self._git is not None and self._git.ident is not None:
+            self._git.join(GIT_PATIENCE_S)
+            self._git_given_up.set()
+        if self._watcher is None or self._watcher.stop():
+            guard(tell_files, self._session, self._opened)
+            guard(self._tell_pythons)
+        else:
+            self._session.lose("files: the last look took too long")
+        guard(self._tell_end, pid, status)
+        if self._lines is not None:
+            guard(self._lines.close)
+        self._session.close(error=ended.in_words(status))
+
+    def _tell_end(self, pid: int, status: int) -> None:
+        write(self._session, ended.outcome(self._session.log_id.hex(), status))
+        if not status:
+            return
+        pids = {pid} if self._watcher is None else self._watcher.pids
+        for log_id, owner in ended.abandoned(self._spool_folders(), pids, self._since_ns):
+            found = ended.outcome(log_id, status)
+            if owner != pid:  # nobody but its parent knows how it ended
+                found = msgspec.structs.replace(
+                    found, state="killed", exit_status=None, signal=None
+                )
+            write(self._session, found)
+
+    def _tell_pythons(self) -> None:
+        """Tell of the Pythons that the command's words did not name."""
+        if self._lines is None or self._session.rank != 0:
+            return
+        named = self._about.environment
+        for python in self._lines.pythons:
+            if named is None or python.prefix != named.prefix:
+                about = {"python": python.version, "python_prefix": python.prefix}
+                tell_facts(self._session, {**about, **described.packages_in(python.packages)})
+
+    def _spool_folders(self) -> list[Path]:
+        folders = [self._project.spool, Path(SHARED_MEMORY, f"sprov-{os.getuid()}")]
+        if chosen := os.environ.get("SPROV_SPOOL_DIR"):
+            folders.append(Path(chosen))
+        return folders
