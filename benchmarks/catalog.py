@@ -25,6 +25,7 @@ from . import graphs, table
 GIVEN = {
     "dataset": "parts", "version": "v19", "attribute": "accuracy", "index": "1",
     "hyperparameter": "lr", "where": "batch", "equals": "32",
+    "job": "4242", "array": "4242",
 }  # fmt: skip
 TIMEOUT_S = 120.0
 TARGET_S = 1.0

@@ -6,7 +6,6 @@ Source: SPARQL 1.1 Protocol (query operation); Prometheus text format 0.0.4.
 from __future__ import annotations
 
 import hmac
-import json
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path as Folder
@@ -15,7 +14,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 from fastapi import FastAPI, Path, Query, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 
 from pllib.errors import Error, QueryError
 from pllib.identity import iri
@@ -24,8 +23,8 @@ from pllib.linked import WIRE_VERSION, Accepted, decode_batch
 from . import resources
 from .store.answer import GRAPHS, RESULTS
 from .store.described import Trace
-from .store.questions import Points, Question
-from .store.runs import RUNS, run_rows
+from .store.pointfiles import run_of
+from .store.questions import Points, Question, Runs
 from .store.show import Show
 from .store.walk import Direction
 from .workers import Workers
@@ -112,15 +111,14 @@ def make_app(writer: Writer, workers: Workers, token: str, series: Folder) -> Fa
         return await run_in_threadpool(_answer, workers, query, request, timeout)
 
     @app.get("/v1/runs")
-    def runs() -> Any:
+    def runs(timeout: Timeout = DEFAULT_TIMEOUT_S) -> Response:
         """List runs as `sprov runs --format json` does."""
-        _, body = workers.answer(RUNS, ["json"], DEFAULT_TIMEOUT_S)
-        return run_rows(json.loads(body)["results"]["bindings"], live=True)
+        return _reply(workers, Runs(live=True), timeout)
 
     @app.get("/v1/runs/{run}")
     def run_(run: Identity, timeout: Timeout = DEFAULT_TIMEOUT_S) -> Response:
         """Describe a run as `sprov show --format json` does."""
-        return _reply(workers, Show(iri("run", run)), timeout)
+        return _reply(workers, Show(iri("run", run), live=True), timeout)
 
     @app.get("/v1/lineage")
     def lineage(
@@ -157,6 +155,13 @@ def make_app(writer: Writer, workers: Workers, token: str, series: Folder) -> Fa
     def run_series(run: Identity, name: str, timeout: Timeout = DEFAULT_TIMEOUT_S) -> Response:
         """Give the points of a series, of all ranks: rank, step, at_ns, value, in columns."""
         return _reply(workers, Points(run, name, str(series)), timeout)
+
+    @app.get("/v1/series-files/{name:path}")
+    def series_file(name: str) -> Response:
+        """Give a Parquet file of points that the store names, for readers on other nodes."""
+        if run_of(name) is None or not (series / name).is_file():
+            return _problem(404, "there is no such file of points", "It may be superseded")
+        return FileResponse(series / name)
 
     @app.get("/healthz")
     def healthz() -> Response:

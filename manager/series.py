@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from pllib import linked
 from pllib.log import sync_folder
+from pllib.sharing import make_folder, open_file
 
 from .store.pointfiles import Ranges, ranges_of, write_ranges
 
@@ -64,7 +65,7 @@ def write_table(folder: Path, run: str, table: pa.Table, frames: Ranges | None) 
     """Write points of one run, none of them twice; `frames` is None when they are not known."""
     name = f"run={run}/{os.urandom(8).hex()}.parquet"
     path = folder / name
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path.parent)
     told = {} if frames is None else write_ranges(frames)
     try:
         _write(path, table.unify_dictionaries().replace_schema_metadata(told))
@@ -77,7 +78,7 @@ def write_table(folder: Path, run: str, table: pa.Table, frames: Ranges | None) 
 
 
 def _write(path: Path, table: pa.Table) -> None:
-    with path.open("wb") as file:
+    with open(open_file(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
         pq.write_table(
             table,
             file,

@@ -5,6 +5,7 @@ Times are UTC.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
@@ -13,9 +14,10 @@ import stat
 from collections.abc import Mapping
 from typing import Any
 
+from manager.store.moments import moment
 from pllib.errors import QueryError, UnavailableError
 
-from .duck import add_answer, add_lineages, moment
+from .duck import add_answer, add_lineages, add_states
 from .engine import Engine
 from .named import Named, parameters_in, substitute
 from .terms import Bound, bind
@@ -84,7 +86,8 @@ def _python(cell: dict[str, str]) -> Any:
     if datatype == "boolean":
         return text == "true"
     if datatype == "dateTime":
-        return moment(text)
+        with contextlib.suppress(ValueError):  # RDF of others may say any text
+            return moment(text)
     return text
 
 
@@ -103,6 +106,7 @@ def _sql(
         if named.lineage:
             targets = dict.fromkeys(row["target"] for row in rows if row["target"])
             add_lineages(connection, engine, targets, named.lineage, named.tables)
+        add_states(connection, engine, _runs(bound, rows), named.tables)
         try:
             if "points" in named.tables:
                 points_relation(connection, engine, _runs(bound, rows))
@@ -120,8 +124,10 @@ def _sql(
 
 
 def _runs(bound: dict[str, Bound], rows: list[Row]) -> list[str]:
-    """Return the runs whose points are asked for: the one asked for, else those answered."""
-    return [str(bound["run"].value)] if "run" in bound else sorted({row["run"] for row in rows})
+    """Return the runs whose ranks or points are asked for: the one asked for, else the answer's."""
+    if "run" in bound:
+        return [str(bound["run"].value)]
+    return sorted({row["run"] for row in rows if row.get("run")})
 
 
 def state_of(row: Row) -> str:

@@ -8,7 +8,8 @@ import click
 
 from pllib.errors import QueryError
 
-from .cli import FORMATS, engine
+from .cli import FORMATS
+from .engines import engine_for, job_option
 from .named import Named, Parameter, catalog, find_named
 from .tables import print_rows
 
@@ -21,6 +22,7 @@ from .tables import print_rows
 @click.option("--format", "form", type=FORMATS, default="table", show_default=True)
 @click.option("--live", is_flag=True, help="See all that the running manager has taken in.")
 @click.option("--timeout", default=30.0, show_default=True, help="Seconds.")
+@job_option
 def ask(
     name: str | None,
     given: tuple[str, ...],
@@ -29,6 +31,7 @@ def ask(
     form: str,
     live: bool,
     timeout: float,
+    job: str | None,
 ) -> None:
     """Ask a named query; without a name, list them.
 
@@ -47,7 +50,9 @@ def ask(
         return
     from .answers import ask as answer
 
-    columns, rows = answer(engine(timeout, live=live), named, _given(given, run))
+    parameters = _given(given, run)
+    asked = engine_for(_run_of(named, parameters), timeout_s=timeout, live=live, job=job)
+    columns, rows = answer(asked, named, parameters)
     _print(named, columns, rows, form)
 
 
@@ -59,6 +64,12 @@ def _given(pairs: tuple[str, ...], run: str | None) -> dict[str, str]:
             raise QueryError(f"-p takes NAME=VALUE, not {pair!r}", "As in: -p run=@last")
         found[name.strip()] = value
     return found
+
+
+def _run_of(named: Named, given: dict[str, str]) -> str | None:
+    """Return the run that is asked about, if it is one."""
+    of_run = (each for each in named.parameters if each.name == "run")
+    return next((given.get("run", each.default) for each in of_run), None)
 
 
 def _list(form: str) -> None:

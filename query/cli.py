@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -9,19 +10,14 @@ from typing import Any, Literal, TextIO
 
 import click
 
+from pllib.errors import QueryError
 from pllib.project import find
 
-from .engine import MEDIA, Engine, find_engine
+from .engine import MEDIA, Engine
+from .engines import engine_for, everywhere, job_option
 
 FORMATS = click.Choice(["table", "json", "csv"])
 DIRECTIONS: tuple[Literal["up"], Literal["down"]] = ("up", "down")
-
-
-def engine(timeout_s: float = 30.0, *, live: bool = False) -> Engine:
-    found = find_engine(find(), timeout_s=timeout_s)
-    if live:
-        found.flush()
-    return found
 
 
 @click.command()
@@ -32,9 +28,16 @@ def engine(timeout_s: float = 30.0, *, live: bool = False) -> Engine:
     "--format", "form", type=click.Choice(["table", *MEDIA]), default="table", show_default=True
 )
 @click.option("--live", is_flag=True, help="See all that the running manager has taken in.")
+@job_option
 @click.option("--timeout", default=30.0, show_default=True, help="Seconds.")
 def query(
-    sparql: str | None, source: Any, runs: tuple[str, ...], form: str, live: bool, timeout: float
+    sparql: str | None,
+    source: Any,
+    runs: tuple[str, ...],
+    form: str,
+    live: bool,
+    timeout: float,
+    job: str | None,
 ) -> None:
     """Answer a SPARQL query.
 
@@ -47,7 +50,8 @@ def query(
     text = source.read() if source is not None else sparql
     if text is None:
         raise click.UsageError("Give a query, or -f FILE.")
-    asked = engine(timeout, live=live)
+    one = runs[0] if runs else None
+    asked = engine_for(one, timeout_s=timeout, live=live, job=job)
     _print_answer(asked, _bind_runs(asked, text, runs), form)
 
 
@@ -84,18 +88,24 @@ def _print_answer(asked: Engine, text: str, form: str) -> None:
 @click.command()
 @click.option("--format", "form", type=FORMATS, default="table", show_default=True)
 @click.option("--live", is_flag=True, help="See all that the running manager has taken in.")
-def runs(form: str, live: bool) -> None:
-    """List runs, oldest first.
+@job_option
+def runs(form: str, live: bool, job: str | None) -> None:
+    """List runs, oldest first: the project's, and those of jobs that run now.
 
     \b
         sprov runs
         sprov runs --format json
     """
-    from .runs import list_runs
     from .tables import print_rows
 
     columns = ["run", "name", "study", "experiment", "job", "ranks", "started", "ended", "state"]
-    found = list_runs(engine(live=live))
+    if job is not None:
+        found = engine_for(live=live, job=job).runs()
+    else:
+        known = everywhere(find(), live=live)
+        found = [row for row, _ in known.rows]
+        for name in known.silent:
+            click.echo(f"sprov: the manager of {name} does not answer", err=True)
     if form == "table":
         columns = [name for name in columns if any(row[name] is not None for row in found)]
     print_rows(found, columns or ["run"], form)
@@ -105,7 +115,8 @@ def runs(form: str, live: bool) -> None:
 @click.argument("run", default="@last")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
 @click.option("--live", is_flag=True, help="See all that the running manager has taken in.")
-def show(run: str, form: str, live: bool) -> None:
+@job_option
+def show(run: str, form: str, live: bool, job: str | None) -> None:
     """Show one run: who, where, when, settings, data, results, failures.
 
     RUN is an IRI, a unique prefix of its digest, a Slurm job id or @last.
@@ -117,7 +128,7 @@ def show(run: str, form: str, live: bool) -> None:
     from .runs import describe_run, find_run
     from .shown import print_run
 
-    asked = engine(live=live)
+    asked = engine_for(run, live=live, job=job)
     found = describe_run(asked, find_run(asked, run))
     if form == "json":
         click.echo(json.dumps(found, indent=1))
@@ -131,7 +142,8 @@ def show(run: str, form: str, live: bool) -> None:
 @click.option("--all", "every", is_flag=True, help="What is the same, too.")
 @click.option("--format", "form", type=FORMATS, default="table", show_default=True)
 @click.option("--live", is_flag=True, help="See all that the running manager has taken in.")
-def diff(run: str, other: str, every: bool, form: str, live: bool) -> None:
+@job_option
+def diff(run: str, other: str, every: bool, form: str, live: bool, job: str | None) -> None:
     """Print how two runs differ: settings, data, code, environment, results, structure.
 
     Exit status is 0 whether they differ or not.
@@ -144,8 +156,8 @@ def diff(run: str, other: str, every: bool, form: str, live: bool) -> None:
     from .runs import describe_run, find_run
     from .tables import print_rows
 
-    asked = engine(live=live)
-    first, second = (describe_run(asked, find_run(asked, one)) for one in (run, other))
+    asked = [(engine_for(one, live=live, job=job), one) for one in (run, other)]
+    first, second = (describe_run(engine, find_run(engine, one)) for engine, one in asked)
     rows = compare(first, second, every=every)
     if form != "table":
         print_rows(rows, COLUMNS, form)
@@ -168,6 +180,7 @@ def diff(run: str, other: str, every: bool, form: str, live: bool) -> None:
 )
 @click.option("--format", "form", type=FORMATS, default="table", show_default=True)
 @click.option("--live", is_flag=True, help="See all that the running manager has taken in.")
+@job_option
 def metrics(
     run: str,
     names: tuple[str, ...],
@@ -176,8 +189,11 @@ def metrics(
     picture: Path | None,
     form: str,
     live: bool,
+    job: str | None,
 ) -> None:
     """Print a run's series: in table and curves the mean over ranks at each step.
+
+    Series without steps, such as telemetry, are shown when they are named.
 
     \b
         sprov metrics @last loss accuracy --plot
@@ -185,24 +201,25 @@ def metrics(
         sprov metrics 4242 --csv > points.csv
     """
     from .runs import find_run
-    from .series import read_points, read_series, read_steps
+    from .series import check_names, read_points, read_series, read_steps, stepped, tabulated
     from .tables import print_rows
 
-    asked = engine(live=live)
+    asked = engine_for(run, live=live, job=job)
     found = find_run(asked, run)
+    check_names(asked, found["run"], names)
     if plot or picture is not None:
         from .plot import draw
 
-        draw(read_series(asked, found["run"], list(names)), found, picture, terminal=plot)
+        points = read_series(asked, found["run"], list(names))
+        draw(points if names else stepped(points), found, picture, terminal=plot)
         return
     if as_csv or form != "table":
         columns = ["name", "rank", "step", "at_ns", "value"]
         points = read_points(asked, found["run"], list(names))
         print_rows(points, columns, "csv" if as_csv else form)
         return
-    rows = read_steps(asked, found["run"], list(names))
-    known = sorted({name for row in rows for name in row} - {"step"})
-    print_rows(rows, ["step", *known], "table")
+    rows, columns = tabulated(read_steps(asked, found["run"], list(names)), whole=bool(names))
+    print_rows(rows, columns, "table")
 
 
 _LIMITS = {"tree": 500, "dot": 150, "svg": 150, "html": 150, "json": None}
@@ -220,6 +237,7 @@ _LIMITS = {"tree": 500, "dot": 150, "svg": 150, "html": 150, "json": None}
 @click.option("--format", "form", type=click.Choice(list(_LIMITS)), default="tree")
 @click.option("-o", "output", type=click.File("w", encoding="utf-8"), default="-", help="A file.")
 @click.option("--live", is_flag=True, help="See all that the running manager has taken in.")
+@job_option
 def lineage(
     target: str,
     which: str,
@@ -229,6 +247,7 @@ def lineage(
     form: str,
     output: TextIO,
     live: bool,
+    job: str | None,
 ) -> None:
     """Print what something came from, or what it led to, across all runs.
 
@@ -243,7 +262,7 @@ def lineage(
     from .lineage import find_target, trace
     from .present import write
 
-    asked = engine(live=live)
+    asked = _engine_of_target(target, live=live, job=job)
     found = find_target(asked, target)
     most = limit or _LIMITS[form]
     traced = [
@@ -252,3 +271,12 @@ def lineage(
         if which in (direction, "both")
     ]
     write(traced, form, output, settings=settings)
+
+
+def _engine_of_target(target: str, *, live: bool, job: str | None) -> Engine:
+    """Return the engine of the run that a target names, if it names one."""
+    run, colon, _ = target.partition(":")
+    if target == "@last" or (run and colon):
+        with contextlib.suppress(QueryError):  # a path or name that has a colon
+            return engine_for(run, live=live, job=job)
+    return engine_for(live=live, job=job)

@@ -3,18 +3,24 @@
 * ``answer``: the rows of the SPARQL query, a column for each variable;
 * ``points``: points of series (`query.series`);
 * ``entities``, ``activities``, ``edges``, ``settings``: the lineage of each ``answer.target``, as
-  in `manager.store.described`, with the target that it is of.
+  in `manager.store.described`, with the target that it is of;
+* ``ranks``, ``attempts``: sessions of ranks and attempts of the runs that are asked for, each with
+  how it ended, as in `manager.store.states`; ``words``: its states, those that tell most first.
 """
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, Literal
+
+from manager.store import states
+from manager.store.moments import moment
 
 from .engine import Engine
 
 if TYPE_CHECKING:
+    import datetime
+
     from duckdb import DuckDBPyConnection
 
 Row = dict[str, Any]
@@ -37,11 +43,21 @@ LINEAGE: dict[str, dict[str, str]] = {
 }  # fmt: skip
 """Table → column → type."""
 
-
-def moment(text: str) -> datetime.datetime:
-    """Return an xsd:dateTime in UTC as a time without a zone, cut to microseconds."""
-    whole, _, fraction = text.rstrip("Z").partition(".")
-    return datetime.datetime.fromisoformat(f"{whole}.{fraction[:6]:0<6}")
+STATES: dict[str, dict[str, str]] = {
+    "ranks": {
+        "run": "string", "attempt": "string", "restart": "int64", "part": "string",
+        "agent": "string", "rank": "int64", "pid": "int64", "host": "string",
+        "started": "moment", "ended": "moment", "error": "string", "state": "string",
+        "told": "string", "exit_status": "int64", "signal": "int64",
+    },
+    "attempts": {
+        "run": "string", "attempt": "string", "restart": "int64", "size": "int64",
+        "ranks": "int64", "started": "moment", "ended": "moment", "latest": "bool",
+        "state": "string", "ended_ranks": "int64", "failed_ranks": "int64", "error": "string",
+        "exit_status": "int64", "signal": "int64",
+    },
+    "words": {"state": "string", "severity": "int64"},
+}  # fmt: skip
 
 
 def add_answer(connection: DuckDBPyConnection, rows: list[Row]) -> None:
@@ -76,8 +92,6 @@ def add_lineages(
     Raises:
         QueryError: A walk took too long.
     """
-    import pyarrow as pa
-
     from .lineage import trace
 
     rows: dict[str, list[Row]] = {name: [] for name in LINEAGE}
@@ -89,22 +103,57 @@ def add_lineages(
             "edges": found.edges,
         }
         for name, things in told.items():
-            rows[name] += [{"target": target, **_fields(name, thing)} for thing in things]
+            rows[name] += [{"target": target, **_fields(LINEAGE[name], thing)} for thing in things]
         rows["settings"] += [
             {"target": target, "activity": activity.id, "name": name, "value": value}
             for activity in found.activities
             for name, value in activity.settings.items()
         ]
-    types = {"string": pa.string(), "int64": pa.int64(), "moment": pa.timestamp("us")}
     for name, columns in LINEAGE.items():
-        schema = pa.schema([(column, types[kind]) for column, kind in columns.items()])
-        connection.register(name, pa.Table.from_pylist(rows[name], schema))
+        _register(connection, name, columns, rows[name])
 
 
-def _fields(table: str, thing: Any) -> Row:
+def add_states(
+    connection: DuckDBPyConnection, engine: Engine, runs: list[str], wanted: Collection[str]
+) -> None:
+    """Make those of the tables of `STATES` that are wanted, of runs given by IRI."""
+    words = [{"state": word, "severity": n} for n, word in enumerate(states.STATES)]
+    _register(connection, "words", STATES["words"], words)
+    if "ranks" in wanted:
+        found = states.sessions(engine.select, runs, live=engine.live)
+        rows = [{**_fields(STATES["ranks"], each), "told": states.in_words(each)} for each in found]
+        _register(connection, "ranks", STATES["ranks"], rows)
+    if "attempts" in wanted:
+        tried = states.attempts(engine.select, runs, live=engine.live)
+        rows = [_fields(STATES["attempts"], one) for one in tried]
+        _register(connection, "attempts", STATES["attempts"], rows)
+
+
+def _register(
+    connection: DuckDBPyConnection, name: str, columns: dict[str, str], rows: list[Row]
+) -> None:
+    import pyarrow as pa
+
+    types = {
+        "string": pa.string(), "int64": pa.int64(), "bool": pa.bool_(), "moment": pa.timestamp("us")
+    }  # fmt: skip
+    schema = pa.schema([(column, types[kind]) for column, kind in columns.items()])
+    connection.register(name, pa.Table.from_pylist(rows, schema))
+
+
+def _fields(columns: dict[str, str], thing: Any) -> Row:
+    """Return those columns that a thing has, with times as such."""
     found = {}
-    for column, kind in LINEAGE[table].items():
-        if column != "target":
+    for column, kind in columns.items():
+        if hasattr(thing, column):
             value = getattr(thing, column)
-            found[column] = moment(value) if kind == "moment" and value else value
+            found[column] = _moment(value) if kind == "moment" and value else value
     return found
+
+
+def _moment(text: str) -> datetime.datetime | None:
+    """Return a time; None for what somebody else's record says and is none."""
+    try:
+        return moment(text)
+    except ValueError:
+        return None

@@ -51,6 +51,15 @@ class Engine:
     def live(self) -> bool:
         return self.endpoint is not None
 
+    @property
+    def remote(self) -> bool:
+        """A manager whose indexes are its own, and not the project's."""
+        return self.endpoint is not None and bool(self.endpoint.indexes)
+
+    @property
+    def has_snapshot(self) -> bool:
+        return (self.project.snapshots / "current").exists()
+
     def answer(self, query: str, formats: list[str]) -> tuple[str, bytes]:
         """Return media type and serialised answer.
 
@@ -80,7 +89,15 @@ class Engine:
             "limit": asked.limit,
             "settings": asked.settings or None,
         }
-        return self._get("/v1/lineage", {k: v for k, v in given.items() if v is not None})
+        return self.get("/v1/lineage", {k: v for k, v in given.items() if v is not None})
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Return all runs, as `manager.store.runs` tells them."""
+        if self.endpoint is None:
+            from manager.store.questions import Runs
+
+            return list(json.loads(self._ask_snapshot(Runs(live=False))[1]))
+        return list(json.loads(self.get("/v1/runs", {})))
 
     def show(self, run: str) -> bytes:
         """Return what `manager.store.show` tells of a run, as JSON."""
@@ -88,7 +105,7 @@ class Engine:
             from manager.store.show import Show
 
             return self._ask_snapshot(Show(run))[1]
-        return self._get(f"/v1/runs/{run.rpartition('/')[2]}", {})
+        return self.get(f"/v1/runs/{run.rpartition('/')[2]}", {})
 
     def _ask_snapshot(self, question: Question) -> tuple[str, bytes]:
         from manager.store import questions, snapshots
@@ -98,7 +115,13 @@ class Engine:
 
         return _in_child(ask, self.timeout_s)
 
-    def _get(self, path: str, parameters: dict[str, Any]) -> bytes:
+    def get(self, path: str, parameters: dict[str, Any]) -> bytes:
+        """Ask the manager for a resource.
+
+        Raises:
+            QueryError: It is asked wrongly.
+            UnavailableError: It has no answer.
+        """
         assert self.endpoint is not None
         query = urlencode({**parameters, "timeout": self.timeout_s})
         status, _, body = _request(
@@ -150,18 +173,27 @@ class Engine:
 def find_engine(
     project: Project, environ: Mapping[str, str] | None = None, timeout_s: float = 30.0
 ) -> Engine:
-    """Return the engine of a project, with its manager if that answers."""
-    path = choose_endpoint(project, os.environ if environ is None else environ)
+    """Return the engine of a project, with the manager that serves all of it if that answers.
+
+    Also a job's own manager: in that job, if SPROV_ENDPOINT says so, or if there is no store yet.
+    """
+    environ = os.environ if environ is None else environ
+    path = choose_endpoint(project, environ)
     if path is not None and path.exists():
         endpoint = read_endpoint(path)
-        if endpoint.manager and _is_up(endpoint):
-            return Engine(project, endpoint, timeout_s)
+        if endpoint.manager and is_up(endpoint):
+            found = Engine(project, endpoint, timeout_s)
+            store = Engine(project, None, timeout_s)
+            is_named = path.stem in (environ.get("SLURM_JOB_ID"), "local")
+            if environ.get("SPROV_ENDPOINT") or is_named or not found.remote:
+                return found
+            return store if store.has_snapshot else found  # a job's manager has its runs alone
     return Engine(project, None, timeout_s)
 
 
-def _is_up(endpoint: Endpoint) -> bool:
+def is_up(endpoint: Endpoint, timeout_s: float = CONNECT_TIMEOUT_S) -> bool:
     try:
-        return _request(endpoint, "GET", "/healthz", None, {}, CONNECT_TIMEOUT_S)[0] == 200
+        return _request(endpoint, "GET", "/healthz", None, {}, timeout_s)[0] == 200
     except UnavailableError:
         return False
 

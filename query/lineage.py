@@ -12,6 +12,7 @@ import msgspec
 from manager.store.described import Activity, Entity, Lineage, Link, Trace
 from manager.store.walk import Direction
 from pllib.errors import QueryError
+from pllib.identity import ID_BASE
 
 from .engine import Engine
 from .runs import find_run
@@ -164,7 +165,7 @@ class View:
 def view(lineages: Iterable[Lineage]) -> View:
     """Merge lineages, and what ranks did together or alike."""
     given = list(lineages)
-    shown = View(sorted({one.target for one in given}))
+    shown = View(sorted({target for one in given for target in _starts(one)}))
     activities: dict[str, Activity] = {}
     links: dict[tuple[str, str, str], Link] = {}
     for one in given:
@@ -187,6 +188,13 @@ def view(lineages: Iterable[Lineage]) -> View:
             merged[key] = Link(*key, link.how, link.role)
     shown.edges = _without_members(merged)
     return shown
+
+
+def _starts(one: Lineage) -> list[str]:
+    """Return the target, or what it generated if that is a run."""
+    if not one.target.startswith(f"{ID_BASE}run/"):
+        return [one.target]
+    return [entity.id for entity in one.entities if entity.level == 0]
 
 
 def _without_members(edges: dict[tuple[str, str, str], Link]) -> list[Link]:

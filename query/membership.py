@@ -1,9 +1,10 @@
 """The graph of one run: every triple that is about it, and nothing of other runs.
 
 A run has its attempts, executions and collectives (``provml:isPartOf+``), what is of it
-(``sprov:run``: agents, series, logs), what its executions generated, and what of its workflow was
-declared.  What any of these links to is described with it: plans, attributes, files, data sets,
-users, hosts, jobs.  Each subject is described once and whole, but for
+(``sprov:run``: agents, series, logs), what its executions generated, what of its workflow was
+declared, and what Slurm says of its job and step.  What any of these links to is described with it:
+plans, attributes, files, data sets, users, hosts, jobs.  Each subject is described once and whole,
+but for
 
 * generations and derivations of shared entities by other runs, which are those runs' graphs;
 * `CONTROL` terms, which say how the store keeps a run and not what the run was.
@@ -43,6 +44,12 @@ SELECT DISTINCT ?s {{ ?s sprov:run {run} FILTER NOT EXISTS {{ ?s sprov:watermark
 """
 _DECLARED = """
 SELECT DISTINCT ?s {{ {run} sprov:workflow ?w . ?s provml:isPartOf+ ?w ; sprov:declared true }}
+"""
+_ACCOUNTED = """
+SELECT DISTINCT ?s {{
+  ?attempt provml:isPartOf {run} ; a sprov:Attempt ; provml:isPartOf ?inner .
+  ?inner provml:isPartOf? ?unit . ?s sprov:accountOf ?unit
+}}
 """
 
 _DESCRIBED = "CONSTRUCT {{ ?s ?p ?o }} {{ VALUES ?s {{ {iris} }} ?s ?p ?o }}"
@@ -89,7 +96,8 @@ class _Walk:
         self._run = run
         self._parts = self._ask(_PARTS)
         self._described: set[bytes] = set()
-        self._found = {run, *self._parts, *self._ask(_OF_RUN), *self._ask(_DECLARED)}
+        others = (self._ask(query) for query in (_OF_RUN, _DECLARED, _ACCOUNTED))
+        self._found = {run, *self._parts}.union(*others)
 
     def _ask(self, query: str) -> set[bytes]:
         text = query.format(run=self._run.decode())

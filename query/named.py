@@ -51,7 +51,7 @@ KINDS = {
 }
 """Kind of a parameter → an example.  Any other kind is a choice, as in ``highest|lowest``."""
 
-TABLES = ("answer", "points", "entities", "activities", "edges", "settings")
+TABLES = ("answer", "points", "ranks", "attempts", "entities", "activities", "edges", "settings")
 """Tables of `query.duck`."""
 
 _HEADER = re.compile(r"#\s*(\w+):\s*(.*)")

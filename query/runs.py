@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from manager.store.runs import RUNS, run_rows
 from pllib.errors import QueryError
 from pllib.identity import ID_BASE
 
@@ -16,7 +15,7 @@ RUN_BASE = f"{ID_BASE}run/"
 
 def list_runs(engine: Engine) -> list[dict[str, Any]]:
     """Return all runs, oldest first: run, study, experiment, job, ranks, started, ended, state."""
-    return run_rows(engine.bindings(RUNS), live=engine.live)
+    return engine.runs()
 
 
 def find_run(engine: Engine, text: str) -> dict[str, Any]:
@@ -25,7 +24,15 @@ def find_run(engine: Engine, text: str) -> dict[str, Any]:
     Raises:
         QueryError: None, or more than one; says what would have been one.
     """
-    runs = list_runs(engine)
+    return choose(list_runs(engine), text)
+
+
+def choose(runs: list[dict[str, Any]], text: str) -> dict[str, Any]:
+    """Return the row that `text` means of `runs`, which are in order of time.
+
+    Raises:
+        QueryError: None, or more than one; says what would have been one.
+    """
     if not runs:
         raise QueryError("there are no runs here yet", "See `sprov status`, or `sprov ingest`")
     if text == "@last":

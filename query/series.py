@@ -16,6 +16,7 @@ from pllib.errors import QueryError, UnavailableError
 from pllib.identity import ID_BASE, is_one
 
 from .engine import Engine
+from .seriesfiles import folder_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -40,6 +41,7 @@ _EMPTY = """SELECT ''::VARCHAR AS run, ''::BLOB AS log_id, 0::BIGINT AS seq, '' 
 _SERIES = "SELECT name, rank, step, at_ns, value FROM points {where}"
 _POINTS = f"{_SERIES} ORDER BY name, step, rank, at_ns"
 _STEPS = "SELECT step, name, avg(value) AS value FROM points {where} GROUP BY step, name"
+_NAMES = "SELECT DISTINCT ?name {{ ?s a sprov:Series ; sprov:run <{run}> ; rdfs:label ?name }}"
 _ORDER = ("name", "rank", "step", "at_ns")
 
 
@@ -76,6 +78,43 @@ def read_steps(engine: Engine, run: str, names: Sequence[str] = ()) -> list[dict
         UnavailableError: A file that the store names can't be read.
     """
     return _rows(_of_names(engine, run, _STEPS, names))
+
+
+def check_names(engine: Engine, run: str, names: Sequence[str]) -> None:
+    """Check that a run has series of these names.
+
+    Raises:
+        QueryError: It has not; says which there are.
+    """
+    if not names:
+        return
+    rows = engine.select(_NAMES.format(run=_checked(run)))
+    known = sorted({row["name"] for row in rows})
+    if unknown := [name for name in names if name not in known]:
+        there = ", ".join(known) or "none"
+        raise QueryError(f"no such series: {', '.join(unknown)}", f"There are: {there}")
+
+
+def stepped(points: pa.Table) -> pa.Table:
+    """Return the points that have a step; all of them if none has."""
+    import pyarrow.compute as pc
+
+    known = points.filter(pc.is_valid(points["step"]))
+    return known if known.num_rows else points
+
+
+def tabulated(rows: list[dict[str, Any]], *, whole: bool) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return rows of `read_steps` and their columns as a table that fits.
+
+    Args:
+        whole: Keep series without steps beside those with; else they are there only by themselves.
+    """
+    known = [row for row in rows if row["step"] is not None]
+    if rows and not known:
+        means = [{"name": name, "mean": mean} for name, mean in rows[-1].items() if name != "step"]
+        return sorted(means, key=lambda row: str(row["name"])), ["name", "mean"]
+    shown = rows if whole else known
+    return shown, ["step", *sorted({name for row in shown for name in row} - {"step"})]
 
 
 def by_step(points: list[dict[str, Any]] | pa.Table) -> list[dict[str, Any]]:
@@ -159,9 +198,10 @@ def _make_view(
     """Raises:
     OSError: A file is gone or no Parquet.
     """
-    folder = engine.project.series
+    current = _current_files(engine, runs)
+    folder = folder_of(engine, [name for names in current.values() for name in names])
     selects = []
-    for run, names in sorted(_current_files(engine, runs).items()):
+    for run, names in sorted(current.items()):
         ordered, mixed = _arranged(folder, names)
         apart = [name for name in ordered if name not in mixed]
         selects += _selects(run, folder, apart, "")

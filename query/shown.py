@@ -16,7 +16,7 @@ _HEAD = ("run", "name", "study", "experiment", "program", "job", "state")
 
 _SECTIONS = {
     "where": ("where", ["host", "ranks", "user"]),
-    "attempts": ("attempts", ["restart", "job", "ranks", "started", "ended"]),
+    "attempts": ("attempts", ["restart", "job", "ranks", "started", "ended", "state", "signal"]),
     "stages": ("what ran", ["kind", "name", "executions", "ranks", "started", "time", "state"]),
     "settings": ("settings", ["plan", "name", "of", "value"]),
     "data_sets": ("data sets", ["how", "role", "name", "version", "split", "files"]),
@@ -38,7 +38,9 @@ def print_run(found: Row) -> None:
         if found[name] is not None:
             click.echo(f"{name:<11}{one_line(short(str(found[name])))}")
     click.echo(f"{'ranks':<11}{found['ranks']}")
-    click.echo(f"{'time':<11}{_minute(found['started'])} to {_minute(found['ended']) or 'now'} UTC")
+    click.echo(
+        f"{'time':<11}{_minute(found['started'])} to {_minute(found['ended']) or _until(found)}"
+    )
     if found["tags"]:
         click.echo(f"{'tags':<11}{', '.join(map(one_line, found['tags']))}")
     for source in found["resumed_from"]:
@@ -62,6 +64,12 @@ def _source(source: Row) -> str:
 
 def _minute(moment: str | None) -> str:
     return "" if moment is None else moment[:19].replace("T", " ")
+
+
+def _until(found: Row) -> str:
+    if found["ended"] is not None:
+        return f"{_minute(found['ended'])} UTC"
+    return "now (UTC)" if found["state"] == "running" else "an end that nobody told of (UTC)"
 
 
 def _row(section: str, row: Row) -> Row:
@@ -95,17 +103,13 @@ def _adapted(row: Row) -> str:
 def _lasted(started: str | None, ended: str | None) -> str:
     if started is None or ended is None:
         return ""
-    from datetime import datetime
+    from manager.store.moments import moment
 
-    began, over = (datetime.fromisoformat(_iso(each)) for each in (started, ended))
-    seconds = (over - began).total_seconds()
+    try:
+        seconds = (moment(ended) - moment(started)).total_seconds()
+    except ValueError:  # RDF of others may say any text
+        return ""
     if seconds < 60:
         return f"{seconds:.3g} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
-
-
-def _iso(moment: str) -> str:
-    """Pad a fraction to the six digits that Python 3.10 reads."""
-    text, _, fraction = moment.removesuffix("Z").partition(".")
-    return f"{text}.{fraction:0<6}" if fraction else text

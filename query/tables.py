@@ -6,9 +6,12 @@ import csv
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pllib.identity import ID_BASE
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 Row = dict[str, Any]
 
@@ -28,8 +31,16 @@ def print_rows(rows: Sequence[Row], columns: Sequence[str], form: str, title: st
 
 def print_table(rows: Sequence[Row], columns: Sequence[str], title: str = "") -> None:
     """Print a table as wide as the terminal, or as wide as it needs when piped."""
-    from rich import box
     from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console = Console(width=200, highlight=False, markup=False)
+    console.print(make_table(rows, columns, title))
+
+
+def make_table(rows: Sequence[Row], columns: Sequence[str], title: str = "") -> Table:
+    from rich import box
     from rich.table import Table
 
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
@@ -38,10 +49,7 @@ def print_table(rows: Sequence[Row], columns: Sequence[str], title: str = "") ->
         table.add_column(name, justify="right" if numeric and rows else "left", overflow="fold")
     for row in rows:
         table.add_row(*(short(_text(row.get(name))) for name in columns))
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(width=200, highlight=False, markup=False)
-    console.print(table)
+    return table
 
 
 def short(text: str) -> str:

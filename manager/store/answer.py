@@ -60,3 +60,11 @@ def answer(store: ox.Store, query: str, formats: list[str]) -> tuple[str, bytes]
         raise QueryError(f"the query is wrong: {exc}") from None
     except (OSError, RuntimeError, ValueError) as exc:
         raise QueryError(f"the query failed: {exc}") from None
+
+
+def select(store: ox.Store, query: str) -> list[dict[str, str]]:
+    """Return the rows of a SELECT query of our own: variable to text of its value."""
+    result = store.query(query, prefixes=query_prefixes())
+    assert isinstance(result, ox.QuerySolutions)
+    names = [variable.value for variable in result.variables]
+    return [{name: row[name].value for name in names if row[name] is not None} for row in result]

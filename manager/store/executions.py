@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 import pyoxigraph as ox
 
 from pllib.identity import ID_BASE
 
 from ..vocabulary import term
+from .answer import select
 from .described import classes
+from .states import part_state, sessions
 from .walk import pairs
 
 MAX_LISTED = 2_000
@@ -22,9 +25,11 @@ class Execution:
     id: str
     plan: str
     rank: int
+    agent: str = ""
     started: str | None = None
     ended: str | None = None
     error: str | None = None
+    state: str = ""
 
 
 @dataclass
@@ -42,9 +47,14 @@ class Plan:
 class Reader:
     """Terms of IRIs, and what one run did."""
 
-    def __init__(self, store: ox.Store, run: str) -> None:
+    def __init__(self, store: ox.Store, run: str, *, live: bool = False) -> None:
+        """Args:
+        live: A daemon serves the run, so that what has not ended may still be going on.
+        """
         self._store = store
         self.run = run
+        self.select = partial(select, store)
+        self.sessions = {each.agent: each for each in sessions(self.select, [run], live=live)}
         self.agents = self.back("sprov:run", [run], "agent")
         self.rank = {agent: int(n) for agent, n in self.known(self.agents, "sprov:rank").items()}
         self.plans = self._plans()
@@ -65,8 +75,8 @@ class Reader:
 
     def _plans(self) -> list[Plan]:
         by = self.pairs(self.agents, "^prov:agent")
-        rank_of = {association: self.rank.get(agent, 0) for agent, association in by}
-        plan_of = self.known(rank_of, "prov:hadPlan")
+        agent_of = {association: agent for agent, association in by}
+        plan_of = self.known(agent_of, "prov:hadPlan")
         plans = set(plan_of.values())
         kind, name = self.known(plans, "sprov:kind"), self.known(plans, "rdfs:label")
         found = {each: Plan(each, kind.get(each, ""), name.get(each, "")) for each in plans}
@@ -75,8 +85,9 @@ class Reader:
             found[plan].n_executions += counts.get(association, 0)
         few = [q for q, plan in plan_of.items() if found[plan].n_executions <= MAX_LISTED]
         for association, each in self.pairs(few, "^prov:qualifiedAssociation"):
-            plan = plan_of[association]
-            found[plan].executions.append(Execution(each, plan, rank_of[association]))
+            plan, agent = plan_of[association], agent_of[association]
+            rank = self.rank.get(agent, 0)
+            found[plan].executions.append(Execution(each, plan, rank, agent))
         self._attributes(found)
         every = [execution for plan in found.values() for execution in plan.executions]
         self._times(every)
@@ -104,7 +115,12 @@ class Reader:
         agent = self.known(set(by.values()), "prov:agent")
         plan = self.known(set(by.values()), "prov:hadPlan")
         return [
-            (many[plan[q]], Execution(each, plan[q], self.rank[agent[q]], error=errors[each]))
+            (
+                many[plan[q]],
+                Execution(
+                    each, plan[q], self.rank[agent[q]], agent[q], error=errors[each], state="failed"
+                ),
+            )
             for each, q in by.items()
             if agent.get(q) in self.rank and plan.get(q) in many
         ]
@@ -133,3 +149,9 @@ class Reader:
         for each in executions:
             each.started, each.ended = started.get(each.id), ended.get(each.id)
             each.error = error.get(each.id)
+            session = self.sessions.get(each.agent)
+            if session is not None and session.part == each.id:
+                each.state = session.state
+            else:
+                state = session.state if session else "unfinished"
+                each.state = part_state(each.ended, each.error, state)

@@ -1,6 +1,8 @@
-"""What may be asked of a store: SPARQL, lineage, the description of a run, a run's series."""
+"""What may be asked of a store: SPARQL, lineage, runs, one of them, its series."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import msgspec
 import pyoxigraph as ox
@@ -8,8 +10,9 @@ import pyoxigraph as ox
 from pllib.errors import QueryError
 from pllib.identity import ID_BASE
 
-from .answer import answer
+from .answer import answer, select
 from .described import Trace, lineage
+from .runs import list_runs
 from .show import Show, products, show
 
 
@@ -28,7 +31,13 @@ class Points(msgspec.Struct, array_like=True, tag="points"):
     """Where the project keeps its series."""
 
 
-Question = Sparql | Trace | Show | Points
+class Runs(msgspec.Struct, array_like=True, tag="runs"):
+    """All runs, as `manager.store.runs` tells them."""
+
+    live: bool
+
+
+Question = Sparql | Trace | Runs | Show | Points
 JSON = "application/json"
 
 
@@ -42,6 +51,9 @@ def reply(store: ox.Store, question: Question) -> tuple[str, bytes]:
         return answer(store, question.query, question.formats)
     if isinstance(question, Trace):
         return JSON, msgspec.json.encode(lineage(store, question, _starts(store, question.target)))
+    if isinstance(question, Runs):
+        rows = list_runs(partial(select, store), live=question.live)
+        return JSON, msgspec.json.encode(rows)
     if isinstance(question, Points):
         from .points import points  # pyarrow takes 0.2 s to import
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .moments import sortable
 from .states import OPEN, Attempt, Select, attempts
 
 _NAMES = """
@@ -31,7 +32,7 @@ def list_runs(select: Select, *, live: bool) -> list[Row]:
     for attempt in attempts(select, None, live=live):
         by_run.setdefault(attempt.run, []).append(attempt)
     rows = [_row(names[run], found) for run, found in by_run.items() if run in names]
-    return sorted(rows, key=lambda row: str(row["started"]))
+    return sorted(rows, key=lambda row: sortable(row["started"]))
 
 
 def _row(named: dict[str, str], found: list[Attempt]) -> Row:
@@ -45,7 +46,7 @@ def _row(named: dict[str, str], found: list[Attempt]) -> Row:
         "job": named.get("job"),
         "program": named["program"],
         "ranks": latest.size,
-        "started": min(each.started for each in found),
-        "ended": None if latest.state in OPEN else max(ends, default=None),
+        "started": min((each.started for each in found), key=sortable),
+        "ended": None if latest.state in OPEN else max(ends, key=sortable, default=None),
         "state": latest.state,
     }

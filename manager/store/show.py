@@ -19,6 +19,8 @@ from pllib.identity import ID_BASE
 
 from .deviations import deviations
 from .executions import Reader
+from .moments import sortable
+from .states import attempts, in_words, is_bad, worst
 
 Row = dict[str, Any]
 
@@ -27,6 +29,8 @@ class Show(msgspec.Struct, array_like=True, tag="run"):
     """A question: what was this run?"""
 
     run: str
+    live: bool = False
+    """A daemon serves it, so that what has not ended may still be going on."""
 
 
 def show(store: ox.Store, asked: Show) -> Row:
@@ -35,7 +39,7 @@ def show(store: ox.Store, asked: Show) -> Row:
     Raises:
         QueryError: There is no such run.
     """
-    read = Reader(store, asked.run)
+    read = Reader(store, asked.run, live=asked.live)
     if not read.agents:
         raise QueryError(f"no run is {asked.run}", "`sprov runs` lists them")
     shared = _shared(read)
@@ -47,7 +51,7 @@ def show(store: ox.Store, asked: Show) -> Row:
         ),
         "tags": sorted(tag for _, tag in read.pairs([asked.run], "sprov:tag")),
         "where": _where(read),
-        "attempts": _attempts(read),
+        "attempts": _attempts(read, live=asked.live),
         "resumed_from": _resumed_from(read),
         "stages": _stages(read),
         "settings": _settings(read),
@@ -78,32 +82,25 @@ def _where(read: Reader) -> list[Row]:
     ]
 
 
-def _attempts(read: Reader) -> list[Row]:
-    attempts = read.back("provml:isPartOf", [read.run], "attempt")
-    restart = read.known(attempts, "sprov:restart")
-    part_of: dict[str, list[str]] = defaultdict(list)
-    for attempt, part in read.pairs(attempts, "^provml:isPartOf"):
-        part_of[attempt].append(part)
-    within = read.pairs(attempts, "provml:isPartOf")
-    job = read.known({whole for _, whole in within}, "rdfs:label")
-    ids = {part for found in part_of.values() for part in found}
-    began, ended = read.known(ids, "prov:startedAtTime"), read.known(ids, "prov:endedAtTime")
-    rows = []
-    for attempt in attempts:
-        parts = [part for part in part_of[attempt] if part in began]
-        done = bool(parts) and all(part in ended for part in parts)
-        rows.append(
-            {
-                "restart": int(restart.get(attempt, 0)),
-                "job": next(
-                    (job[w] for a, w in within if a == attempt and w != read.run and w in job), None
-                ),
-                "ranks": len(parts),
-                "started": min((began[part] for part in parts), default=None),
-                "ended": max((ended[part] for part in parts), default=None) if done else None,
-            }
-        )
-    return sorted(rows, key=lambda row: int(row["restart"]))
+def _attempts(read: Reader, *, live: bool) -> list[Row]:
+    found = attempts(read.select, [read.run], live=live)
+    within = read.pairs([each.attempt for each in found], "provml:isPartOf")
+    label = read.known({whole for _, whole in within if whole != read.run}, "rdfs:label")
+    job = {attempt: label[whole] for attempt, whole in within if whole in label}
+    return [
+        {
+            "restart": each.restart,
+            "job": job.get(each.attempt),
+            "ranks": each.ranks,
+            "started": each.started,
+            "ended": each.ended,
+            "state": each.state,
+            "failed_ranks": each.failed_ranks,
+            "exit_status": each.exit_status,
+            "signal": each.signal,
+        }
+        for each in found
+    ]
 
 
 def _resumed_from(read: Reader) -> list[Row]:
@@ -118,19 +115,18 @@ def _stages(read: Reader) -> list[Row]:
     for plan in read.plans:
         some = plan.executions
         began = [each.started for each in some if each.started]
-        open_ = [each for each in some if each.ended is None]
-        failed = sum(each.error is not None for each in some)
-        state = "failed" if failed else "not ended" if open_ else "completed"
+        is_open = any(each.ended is None for each in some)
+        ends = [each.ended for each in some if each.ended]
         rows.append(
             {
                 "kind": plan.kind,
                 "name": plan.name,
                 "executions": plan.n_executions,
                 "ranks": len({each.rank for each in some}) or None,
-                "started": min(began, default=None),
-                "ended": None if open_ else max((e.ended for e in some if e.ended), default=None),
-                "state": state if some else None,
-                "failed": failed,
+                "started": min(began, key=sortable, default=None),
+                "ended": None if is_open else max(ends, key=sortable, default=None),
+                "state": worst(each.state for each in some) if some else None,
+                "failed": sum(each.error is not None for each in some),
             }
         )
     return sorted(rows, key=lambda row: (row["started"] is None, row["started"], row["name"]))
@@ -323,7 +319,8 @@ def _series(read: Reader) -> list[Row]:
 
 
 def _failures(read: Reader) -> list[Row]:
-    found = [(plan, each) for plan in read.plans for each in plan.executions if each.error]
+    """Return what failed, or was open in a rank that somebody else says ended."""
+    found = [(plan, each) for plan in read.plans for each in plan.executions if is_bad(each.state)]
     found += read.failed()
     rows = [
         {
@@ -331,7 +328,8 @@ def _failures(read: Reader) -> list[Row]:
             "kind": plan.kind,
             "plan": plan.name,
             "started": each.started,
-            "error": each.error,
+            "state": each.state,
+            "error": each.error or in_words(read.sessions[each.agent]),
         }
         for plan, each in found
     ]

@@ -1,15 +1,18 @@
 """How ranks and attempts of runs ended.
 
 What a rank says of its own end counts, however late it comes; else what another process told of
-it; else how Slurm says its step ended, or its job in the same restart.  A rank that none of these
-tells of is running while its attempt is the run's latest and somebody serves it, else unfinished.
+it; else how Slurm says its step ended, or its job in the same restart.  Who saw that a rank was
+killed may not know why: that Slurm does.  A rank that none of these tells of is running while its
+attempt is the run's latest and somebody serves it, else unfinished.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from .moments import moment, sortable
 
 Select = Callable[[str], list[dict[str, str]]]
 """Answers a SELECT query: a row for each solution, variable to text."""
@@ -23,6 +26,12 @@ OPEN = ("unfinished", "running")
 CAUSES = STATES[:5]
 """Words of Slurm's that say more than that a rank failed or was killed."""
 
+OF_COMMAND = "CommandError: "
+"""How the error of a command begins, as `sprov run` ends its own session with it."""
+MOST_APART_S = 31.0
+"""Between the ends of a step and of its job, if they have one cause: the KillWait that
+slurm.conf(5) has by default, and what is lost to whole seconds."""
+
 _ATTEMPTS = """
 SELECT ?run ?attempt ?restart (MAX(?of) AS ?size) (COUNT(DISTINCT ?number) AS ?ranks)
        (MIN(?start) AS ?started) (MAX(?end) AS ?ended) WHERE {{
@@ -35,7 +44,7 @@ SELECT ?run ?attempt ?restart (MAX(?of) AS ?size) (COUNT(DISTINCT ?number) AS ?r
 """
 
 _SESSIONS = """
-SELECT ?run ?attempt ?restart ?part ?rank ?pid ?host ?started ?ended ?error
+SELECT ?run ?attempt ?restart ?part ?agent ?rank ?pid ?host ?started ?ended ?error
        ?outcome ?exit ?signal ?at WHERE {{
   {values}
   ?attempt provml:isPartOf ?run ; a sprov:Attempt ; sprov:restart ?restart .
@@ -92,6 +101,7 @@ class Session:
     restart: int
     part: str
     """The rank's activity."""
+    agent: str
     rank: int
     pid: int
     host: str
@@ -110,7 +120,8 @@ class Session:
 @dataclass
 class Attempt:
     run: str
-    id: str
+    attempt: str
+    """IRI."""
     restart: int
     size: int
     """Ranks that the run has."""
@@ -132,13 +143,15 @@ class Attempt:
 
 def worst(states: Iterable[str]) -> str:
     """Return the state of a whole by those of its parts; a word that is not known counts most."""
-    order = {state: n for n, state in enumerate(STATES)}
-    return min(states, key=lambda state: order.get(state, -1))
+    return min(states, key=lambda state: STATES.index(state) if state in STATES else -1)
 
 
-def attempts(
-    select: Select, runs: Iterable[str] | None, *, live: bool
-) -> list[Attempt]:
+def is_bad(state: str) -> bool:
+    """Tell whether something ended, and not well."""
+    return state not in (*OPEN, "completed")
+
+
+def attempts(select: Select, runs: Iterable[str] | None, *, live: bool) -> list[Attempt]:
     """Return the attempts of runs, given by IRI, of all when None; by run and restart.
 
     Args:
@@ -160,7 +173,7 @@ def attempts(
     latest = {one.run: one.restart for one in found}
     for one in found:
         one.latest = one.restart == latest[one.run]
-        _conclude(one, odd[one.id], ends, live=live and one.latest)
+        _conclude(one, odd[one.attempt], ends, live=live and one.latest)
     return found
 
 
@@ -187,6 +200,14 @@ def part_state(ended: str | None, error: str | None, session: str) -> str:
     if ended is not None:
         return "completed"
     return "unfinished" if session == "completed" else session
+
+
+def in_words(end: Session) -> str:
+    """Return how a session ended, for people: as in ``killed, signal 9``."""
+    words = [end.state.replace("_", " ")]
+    words += [f"signal {end.signal}"] if end.signal else []
+    words += [f"exit status {end.exit_status}"] if end.exit_status else []
+    return ", ".join(words)
 
 
 def _values(name: str, iris: Iterable[str] | None) -> str:
@@ -227,12 +248,42 @@ class _Ends:
         step, job = self._places.get(attempt, (None, None))
         own = self._ends.get((step or "", restart))
         whole = self._ends.get((job or "", restart))
-        return own or (whole if whole is not None and whole.state != "completed" else None)
+        if whole is not None and whole.state == "completed":
+            whole = None
+        if own is not None and whole is not None and _was_ended_with(own, whole):
+            return replace(own, state=whole.state)
+        return own or whole
 
     def over(self, attempt: str, restart: int) -> bool:
         """Tell whether an attempt's step or job has ended, however."""
         place = self._places.get(attempt, ())
         return any((unit or "", restart) in self._ends for unit in place)
+
+
+def _was_ended_with(step: End, job: End) -> bool:
+    """Tell whether the job's state is why a step was ended.
+
+    A step is CANCELLED to Slurm 22.05 whenever it was ended from outside, as measured: with a job
+    that is TIMEOUT, NODE_FAIL or CANCELLED, and by ``srun -K`` in one that is then FAILED.
+    """
+    is_vague = step.state == "cancelled" or (step.state == "killed" and job.state in CAUSES)
+    return is_vague and _may_end(step.at, job.at)
+
+
+def _may_end(at: str | None, cause_at: str | None) -> bool:
+    """Tell whether what ended may have ended by this cause: it did not end long before.
+
+    That it ended may have been seen at any time later.
+    """
+    try:
+        return (moment(cause_at or "") - moment(at or "")).total_seconds() <= MOST_APART_S
+    except ValueError:  # not told
+        return True
+
+
+def _is_cause(told: End | None, session: Session) -> bool:
+    """Tell whether what Slurm says is why a session ended."""
+    return told is not None and told.state in CAUSES and _may_end(session.ended, told.at)
 
 
 def _number(row: dict[str, str], name: str) -> int | None:
@@ -246,8 +297,9 @@ def _sessions(select: Select, values: str, only: str) -> list[Session]:
         each = found.get(row["part"])
         if each is None:
             each = found[row["part"]] = Session(
-                row["run"], row["attempt"], int(row["restart"]), row["part"], int(row["rank"]),
-                int(row["pid"]), row["host"], row["started"], row.get("ended"), row.get("error"),
+                row["run"], row["attempt"], int(row["restart"]), row["part"], row["agent"],
+                int(row["rank"]), int(row["pid"]), row["host"], row["started"], row.get("ended"),
+                row.get("error"),
             )  # fmt: skip
         outcome = row.get("outcome")
         if outcome is not None and worst([each.outcome or outcome, outcome]) == outcome:
@@ -258,19 +310,40 @@ def _sessions(select: Select, values: str, only: str) -> list[Session]:
 
 def _end(session: Session, ends: _Ends, *, live: bool) -> None:
     """Say how a session ended."""
-    if session.error is not None or session.ended is not None:
-        session.state = part_state(session.ended, session.error, "")
-        return
-    if session.outcome is not None:
-        session.state, session.ended = session.outcome, session.outcome_at
-        return
     told = ends.of(session.attempt, session.restart)
-    if told is None:
+    if _says_itself(session):
+        session.state = part_state(session.ended, session.error, "")
+    elif session.outcome is not None:
+        _end_as_seen(session, session.outcome, told)
+    elif told is not None:
+        session.state, session.ended = told.state, told.at
+        session.exit_status, session.signal = told.exit_status, told.signal
+    else:
         over = ends.over(session.attempt, session.restart)
         session.state = "running" if live and not over else "unfinished"
+
+
+def _says_itself(session: Session) -> bool:
+    """Tell whether a session's own end counts.
+
+    That of `sprov run` does not where its command failed: the outcome, which it tells, says more.
+    """
+    if session.error is not None:
+        return session.outcome is None or not session.error.startswith(OF_COMMAND)
+    return session.ended is not None
+
+
+def _end_as_seen(session: Session, outcome: str, told: End | None) -> None:
+    """Say how a session ended by what others saw, and Slurm told."""
+    session.state, session.ended = outcome, session.ended or session.outcome_at
+    if told is None:
         return
-    session.state, session.ended = told.state, told.at
-    session.exit_status, session.signal = told.exit_status, told.signal
+    if session.exit_status is None and session.signal is None:
+        session.exit_status, session.signal = told.exit_status, told.signal
+    if told.at and sortable(told.at) < sortable(session.ended or told.at):
+        session.ended = told.at  # it was seen later
+    if outcome == "killed" and _is_cause(told, session):
+        session.state = told.state
 
 
 def _conclude(attempt: Attempt, odd: list[Session], ends: _Ends, *, live: bool) -> None:
@@ -285,12 +358,12 @@ def _conclude(attempt: Attempt, odd: list[Session], ends: _Ends, *, live: bool) 
         by_rank[each.rank].append(each)
     states = [worst(each.state for each in found) for found in by_rank.values()]
     attempt.ended_ranks = attempt.ranks - sum(state in OPEN for state in states)
-    attempt.failed_ranks = sum(state not in (*OPEN, "completed") for state in states)
-    told = ends.of(attempt.id, attempt.restart)
+    attempt.failed_ranks = sum(map(is_bad, states))
+    told = ends.of(attempt.attempt, attempt.restart)
     if attempt.size > attempt.ranks:  # some were never heard of
-        going_on = live and not ends.over(attempt.id, attempt.restart)
+        going_on = live and not ends.over(attempt.attempt, attempt.restart)
         states.append(told.state if told else "running" if going_on else "unfinished")
-    if states and told is not None and told.state in CAUSES:
+    if told is not None and any(_is_cause(told, each) for each in odd):
         states.append(told.state)
     attempt.state = worst(states) if states else "completed"
     attempt.error = next((each.error for each in odd if each.error), None)
@@ -299,4 +372,4 @@ def _conclude(attempt: Attempt, odd: list[Session], ends: _Ends, *, live: bool) 
         attempt.exit_status, attempt.signal = by.exit_status, by.signal
     moments = [attempt.ended, *(each.ended for each in odd)]
     is_open = any(state in OPEN for state in states)
-    attempt.ended = None if is_open else max((each for each in moments if each), default=None)
+    attempt.ended = None if is_open else max(filter(None, moments), key=sortable, default=None)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from typing import Literal, NamedTuple, TypeVar
 
 import pyoxigraph as ox
@@ -20,6 +19,7 @@ from pllib.identity import ID_BASE
 from pllib.records import MIN_CONTENT_BYTES
 
 from ..vocabulary import term
+from .moments import sortable
 
 Direction = Literal["up", "down"]
 Relation = Literal[
@@ -106,14 +106,6 @@ def _distinct(store: ox.Store, pattern: str, subjects: Iterable[str]) -> set[str
         assert isinstance(result, ox.QuerySolutions)
         found.update(row[0].value for row in result)
     return found
-
-
-def _moment(text: str) -> str:
-    """Return an xsd:dateTime as text that sorts by time."""
-    if text.endswith("Z"):  # as all that sprov writes
-        return text[:-1]
-    at = datetime.fromisoformat(text)
-    return at.astimezone(timezone.utc).isoformat().partition("+")[0] if at.tzinfo else text
 
 
 def grouped(found: Iterable[tuple[Key, str]]) -> dict[Key, list[str]]:
@@ -235,7 +227,7 @@ class Walk:
     def _first(self, found: list[Pair]) -> dict[str, str]:
         """Return the moment when the first of each entity's activities began."""
         starts = self.pairs(STARTED, {activity for _, activity in found})
-        began = {activity: _moment(at) for activity, at in starts}
+        began = {activity: sortable(at) for activity, at in starts}
         first: dict[str, str] = {}
         for entity, activity in found:
             if activity in began:

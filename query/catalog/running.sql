@@ -1,4 +1,4 @@
-SELECT run, any_value(name) AS name, any_value(study) AS study, any_value(job) AS job,
-       count(DISTINCT part) AS open_ranks, min(since) AS since, any_value(stage) AS stage,
-       max(index) AS index, max(n) AS planned
-FROM answer GROUP BY run ORDER BY since, run
+SELECT a.run, any_value(a.name) AS name, any_value(study) AS study, any_value(job) AS job,
+       string_agg(DISTINCT host, ', ' ORDER BY host) AS nodes, count(DISTINCT rank) AS open_ranks,
+       min(started) AS since, any_value(stage) AS stage, max(index) AS index, max(n) AS planned
+FROM answer a JOIN ranks r USING (part) WHERE r.state IN ('running', 'unfinished') GROUP BY a.run ORDER BY since, a.run

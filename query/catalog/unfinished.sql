@@ -1,10 +1,7 @@
-WITH parts AS (
-  SELECT run, name, job, restart, max(restart) OVER (PARTITION BY run) AS latest, ended, error
-  FROM answer WHERE part IS NOT NULL
+WITH named AS (
+  SELECT run, any_value(name) AS name, any_value(job) AS job FROM answer GROUP BY run
 ), states AS (
-  SELECT run, any_value(name) AS name, any_value(job) AS job,
-         CASE WHEN count(error) > 0 THEN 'failed' WHEN count(ended) < count(*) THEN 'unfinished' END AS state
-  FROM parts WHERE restart = latest GROUP BY run
+  SELECT run, name, job, state FROM attempts JOIN named USING (run) WHERE latest AND state <> 'completed'
 ), last AS (
   SELECT * FROM (SELECT run, path, step, size, modified FROM answer WHERE path IS NOT NULL)
   QUALIFY row_number() OVER (PARTITION BY run ORDER BY modified DESC, step DESC) = 1
@@ -13,4 +10,4 @@ WITH parts AS (
 )
 SELECT run, name, state, job, path, step, size, modified, resumed_by
 FROM states LEFT JOIN last USING (run) LEFT JOIN resumed USING (run)
-WHERE state IS NOT NULL ORDER BY run
+ORDER BY run

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import click
 
 from pllib.errors import SettingsError
-from pllib.project import find
 
-from ..engine import Engine, find_engine
+from ..engine import Engine
+from ..engines import engine_for
 from ..membership import stream_graph
 from ..runs import find_run
 
@@ -50,9 +50,7 @@ def export(run: str, form: str, output: str, stored: bool, with_files: bool, liv
             f"--format {form} needs {NEEDS[form]}, which is not installed",
             "Run: pip install 'sprov[interchange]'",
         )
-    asked = find_engine(find(), timeout_s=TIMEOUT_S)
-    if live:
-        asked.flush()
+    asked = engine_for(run, timeout_s=TIMEOUT_S, live=live)
     iri = find_run(asked, run)["run"]
     if form == "ro-crate":
         _write_crate(asked, iri, output, stored=stored, with_files=with_files)

@@ -125,8 +125,12 @@ class Units:
         if own:  # a section's times say nothing of its stage
             unit.executions.append(activity)
             unit.started += graph.texts(activity, "prov:startedAtTime")
-            unit.ended += graph.texts(activity, "prov:endedAtTime")
+            ended = graph.texts(activity, "prov:endedAtTime")
+            unit.ended += ended
             unit.errors += graph.texts(activity, "sprov:error")
+            if not ended:  # as others tell of it
+                outcomes = graph.texts(activity, "sprov:outcome")
+                unit.errors += [outcome for outcome in outcomes if outcome != "completed"]
         unit.agents.update(graph.texts(association, "prov:agent"))
         roles = self._roles(activity)
         for entity in graph.texts(activity, "prov:used"):

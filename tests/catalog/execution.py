@@ -166,6 +166,9 @@ def failures(study: Study) -> Iterator[Asked]:
     assert len(rows) == 6
     yield Asked({"run": "failed"}, rows)
     yield Asked({"run": "plain"}, [])
+    ended = [{"rank": 0, "plan": "fit", "state": "killed", "error": "killed, signal 9"},
+             {"rank": 0, "plan": "cluster", "state": "killed"}]  # fmt: skip
+    yield Asked({"run": "lost"}, ended)
 
 
 @answers("attempts")
@@ -175,7 +178,10 @@ def attempts(study: Study) -> Iterator[Asked]:
         for restart, state, n_failed in ((0, "failed", 2), (1, "completed", 0))
     ]
     yield Asked({"run": "requeued"}, rows)
-    yield Asked({"run": "hung"}, [{"restart": 0, "state": "unfinished", "ended": None}])
+    yield Asked({"run": "hung"}, [{"restart": 0, "state": "running", "ended": None}])
+    rows = [{"restart": 0, "job": "6000", "state": "killed", "signal": 9, "failures": 1},
+            {"restart": 1, "job": "6000", "state": "completed", "signal": None}]  # fmt: skip
+    yield Asked({"run": "lost"}, rows)
 
 
 @answers("lost-time")
@@ -189,6 +195,7 @@ def lost_time(study: Study) -> Iterator[Asked]:
     row = {"training": "fit", "restart": 0, "ranks": 2, "seconds": lost, "rank_seconds": ranks}
     yield Asked({"run": "requeued"}, [row])
     yield Asked({"run": "plain"}, [])
+    yield Asked({"run": "task2"}, [{"training": "fit", "state": "timed_out", "ranks": 1}])
 
 
 @answers("unfinished")
@@ -197,9 +204,10 @@ def unfinished(study: Study) -> Iterator[Asked]:
         {"name": name, "state": state, "run": study.iri(name), "step": 1, "now": "same",
          "path": study.path(f"models/{name}/epoch-1.pt"), "resumed_by": by}
         for name, state, by in (
-            ("failed", "failed", study.iri("continued")), ("hung", "unfinished", None),
+            ("failed", "failed", study.iri("continued")), ("hung", "running", None),
         )
     ]  # fmt: skip
+    rows.append({"name": "task2", "state": "timed_out", "job": "5000_2.0", "path": None})
     yield Asked({}, rows)
     yield Asked({"study": "sweep"}, [])
 
@@ -223,6 +231,12 @@ def cost(study: Study) -> Iterator[Asked]:
         {"study": "digits"},
         [{"study": "digits", "runs": len(names), "energy_joules": energy, "gpu_hours": gpus}],
     )
+    accounted = (1 * 100 + 2 * 600 + 1 * 60 + 1 * 30) / HOUR_S
+    hours = Between(accounted, accounted + study.took["single"] / HOUR_S)
+    yield Asked(
+        {"study": "cluster"},
+        [{"study": "cluster", "runs": 4, "node_hours": hours, "energy_joules": 3500}],
+    )
 
 
 def len_of(study: Study, told: dict[str, Any]) -> int:
@@ -240,7 +254,8 @@ def run_time(study: Study) -> Iterator[Asked]:
 @answers("outcome")
 def outcome(study: Study) -> Iterator[Asked]:
     states = {"plain": ("completed", 2, 0, 0), "failed": ("failed", 2, 2, 6),
-              "requeued": ("completed", 2, 0, 6), "hung": ("unfinished", 0, 0, 0)}  # fmt: skip
+              "requeued": ("completed", 2, 0, 6), "hung": ("running", 0, 0, 0),
+              "task2": ("timed_out", 1, 1, 0)}  # fmt: skip
     for name, (state, ended, bad, failed) in states.items():
         row = {"state": state, "ended_ranks": ended, "failed_ranks": bad, "failures": failed,
                "lost": 0}  # fmt: skip

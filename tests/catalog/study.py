@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,12 @@ class Study:
         self.took: dict[str, float] = {}
         """Run's name → seconds that its processes took, all told."""
 
-    def run_all(self) -> None:
+    def run_all(self, run_more: Callable[[Study], None]) -> None:
+        """Run everything.
+
+        Args:
+            run_more: Runs what is not of the study `digits`, before the run that is never done.
+        """
         self.run("curate", "catalog_data.py")
         for options in TRAININGS:
             self.train(options)
@@ -62,6 +66,7 @@ class Study:
         self.run("fix", "catalog_data.py", "--fix")
         (self.site.folder / "models/plain/epoch-1.pt").unlink()
         (self.site.folder / "models/seed2/epoch-1.pt").write_text("something else")
+        run_more(self)
         self.hang()
 
     def run(
@@ -90,9 +95,9 @@ class Study:
         wait_until(lambda: self.site.count(said) == MPI["ranks"])
         wait_until(lambda: len(self.site.sprov("metrics", "hung", "--csv").splitlines()) > 20)
 
-    @cached_property
+    @property
     def diaries(self) -> list[dict[str, Any]]:
-        """All diaries, by run, restart and rank."""
+        """All diaries so far, by run, restart and rank."""
         paths = sorted(self.site.folder.glob("diary/*.json"))
         return [json.loads(path.read_text()) for path in paths]
 

@@ -42,6 +42,9 @@ GIVEN = {
         name: {"hyperparameter": "learning_rate"}
         for name in ("adaptations-of-best", "best-and-worst", "best-value", "initial-value")
     },
+    "job": {"job": "4242"},
+    "job-array": {"array": "4242"},
+    "files-of-job": {"job": "4242"},
 }
 """Parameters beyond the runs, by name of the query."""
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from catalog import domain, execution, learning
+from catalog import cluster, domain, execution, learning, telemetry
 from catalog.asked import ANSWERS, unmatched
 from catalog.study import Study
 from harness import Site
 
 from query.named import catalog
 
-MODULES = (domain, learning, execution)
+MODULES = (domain, learning, execution, cluster, telemetry)
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +22,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
     try:
         site.serve()
         made = Study(site)
-        made.run_all()
+        made.run_all(cluster.run_tasks)
         yield made
     finally:
         site.close()

@@ -145,3 +145,29 @@ def test_the_reference_has_every_query() -> None:
     from query.ask import reference
 
     assert QUESTIONS.read_text() == reference()
+
+
+def test_a_time_with_an_offset_is_told_in_utc(site: Site) -> None:
+    source = site.folder / "others.ttl"
+    source.write_text(
+        """
+        @prefix prov: <http://www.w3.org/ns/prov#> . @prefix e: <https://example.org/> .
+        @prefix sprov: <https://w3id.org/sprov/ns#> .
+        @prefix xsd: <http://www.w3.org/2001/XMLSchema#> .
+        @prefix rdfs: <http://www.w3.org/2000/01/rdf-schema#> .
+        e:out a prov:Entity ; sprov:path "/d/out.csv" ; rdfs:label "out.csv" ;
+            prov:wasGeneratedBy e:made .
+        e:made a prov:Activity ; prov:used e:in ;
+            prov:startedAtTime "2026-01-31T12:00:00+01:00"^^xsd:dateTime .
+        e:in a prov:Entity ; sprov:path "/d/in.csv" ; rdfs:label "in.csv" ;
+            sprov:modified "2026-01-31T12:00:00.5-02:00"^^xsd:dateTime .
+        """
+    )
+    site.sprov("import", str(source))
+
+    made = json.loads(
+        site.sprov("ask", "lineage-of-file", "-p", "file=out.csv", "--format", "json")
+    )
+    assert [row["started"] for row in made] == ["2026-01-31T11:00:00Z"]
+    raw = json.loads(site.sprov("ask", "raw-files", "-p", "model=out.csv", "--format", "json"))
+    assert [row["modified"] for row in raw] == ["2026-01-31T14:00:00.500000Z"]

@@ -51,8 +51,20 @@ def test_an_unknown_kind_of_file_is_refused(trained: Site):
     assert "not supported" in trained.sprov("metrics", "@last", "-o", "curves.xyz", status=2)
 
 
-def test_series_that_are_not_there_are_said(trained: Site):
-    assert "no such series" in trained.sprov("metrics", "@last", "colour", "--plot", status=5)
+@pytest.mark.parametrize("option", ["--plot", "--csv", "--format=json", "--format=table"])
+def test_series_that_are_not_there_are_said(trained: Site, option: str):
+    said = trained.sprov("metrics", "@last", "colour", option, status=5)
+    assert "no such series: colour. There are: <b>&$x$, loss" in said
+
+
+def test_telemetry_stands_beside_series_with_steps_only_when_it_is_named(site: Site):
+    (site.folder / "train.py").write_text(TRAIN)
+    site.run(str(site.folder / "train.py"), SPROV_TELEMETRY_S="0.05")
+    site.sprov("ingest")
+    assert "rss_memory" not in site.sprov("metrics", "@last")
+    assert "rss_memory" in site.sprov("metrics", "@last", "loss", "rss_memory")
+    alone = site.sprov("metrics", "@last", "rss_memory")
+    assert "mean" in alone and "step" not in alone
 
 
 def test_points_as_csv(trained: Site):

@@ -26,6 +26,18 @@ PLAN = {
 NAMES = ("a", "b", "c")
 
 
+def sample(session: pllib.Session, nth: int) -> None:
+    """Say of the node what is made up for tests/catalog/telemetry.py."""
+    for name, unit, values in (
+        ("node_cpu", "cores", (1.5, 3.5, 1.0)),
+        ("node_memory_used", "MiB", (1000.0, 4000.0, 2500.0)),
+        ("node_network_received_bytes", "B", (0.0, 700.0, 4096.0)),
+        ("gpu0_power", "W", (60.0, 300.0, 240.0)),
+        ("cpu_energy", "J", (0.0, 90.0, 270.0)),
+    ):
+        session.metric(name, values[nth], unit=unit)
+
+
 def curate() -> None:
     for folder in ("raw", "clean", "copies"):
         Path(folder).mkdir(exist_ok=True)
@@ -47,6 +59,7 @@ def curate() -> None:
                 clean.write_text(f"{name * 8}\n" * 400)
                 execution.generated(clean=pllib.File(clean), dropped=nth, kept=500 - nth)
             diary.add("cleaned", {"raw": file(raw), "clean": file(clean), "dropped": nth})
+            sample(session, nth)
     for name in ("a", "c"):
         shutil.copy2(Path("clean", f"{name}.npz"), Path("copies", f"{name}.npz"))
 

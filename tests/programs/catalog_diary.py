@@ -6,6 +6,7 @@ Times are (before, after) of the moment that is recorded, seconds since 1970.
 import contextlib
 import json
 import os
+import resource
 import time
 from pathlib import Path
 
@@ -45,21 +46,36 @@ class Diary:
     @contextlib.contextmanager
     def span(self, kind: str, plan: str, execution, index: int | None = None):
         """Enter an execution; write down between which times it began and ended."""
-        before = time.time()
+        around, before = used(), time.time()
         told = {"kind": kind, "plan": plan, "index": index, "error": None}
         self.told["spans"].append(told)
         try:
             with execution as entered:
                 told["start"] = (before, time.time())
+                inside = used()
                 try:
                     yield entered
                 except Exception as exc:
                     told["error"] = f"{type(exc).__name__}: {exc}"
                     raise
                 finally:
-                    before_end = time.time()
+                    inside_end, before_end = used(), time.time()
         finally:
             told["end"] = (before_end, time.time())
+            around_end = used()
+            told["least_used"] = {name: inside_end[name] - inside[name] for name in inside}
+            told["most_used"] = {name: around_end[name] - around[name] for name in around}
+            told["max_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+
+def used() -> dict[str, float]:
+    """Return what this process has used since it began."""
+    times = [resource.getrusage(of) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    moved = Path("/proc/self/io").read_text().split()
+    return {
+        "cpu_seconds": sum(each.ru_utime + each.ru_stime for each in times),
+        "read_bytes": int(moved[1]), "written_bytes": int(moved[3]),
+    }  # fmt: skip
 
 
 def file(path: str | Path) -> dict[str, object]:

@@ -1,0 +1,163 @@
+"""Where a project's runs are: in its store, and at the managers of jobs that run now.
+
+A running job's manager keeps what its job does on its node; the project's store has it once the
+job is over.  So all are asked which runs they have, and then the one that has a run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+from manager.store.moments import sortable
+from pllib.errors import Error, UnavailableError
+from pllib.project import Endpoint, Project, find, read_endpoint
+
+from .engine import Engine, find_engine, is_up
+from .runs import choose
+
+LIMIT_S = 3.0
+"""For a manager to say that it is there."""
+LISTING_S = 10.0
+"""For it to say which runs it has."""
+MOST_AT_ONCE = 16
+Row = dict[str, Any]
+Answer = tuple[Engine, list[Row]]
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Everywhere:
+    """What all that answered have."""
+
+    rows: tuple[tuple[Row, Engine], ...]
+    """Each run once, oldest first, with an engine that has it."""
+    silent: tuple[str, ...] = ()
+    """Managers that should be there and do not answer."""
+
+
+def everywhere(project: Project, *, live: bool = False) -> Everywhere:
+    """Ask all managers and the store which runs they have.
+
+    Args:
+        live: Have each show all that its tracker has journalled.
+
+    Raises:
+        UnavailableError: There is no store, and no manager answers.
+    """
+    if os.environ.get("SPROV_ENDPOINT"):
+        engine = find_engine(project)
+        if live:
+            engine.flush()
+        return Everywhere(tuple((row, engine) for row in engine.runs()))
+    endpoints = dict(_endpoints(project))
+    with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
+        asked = pool.map(lambda each: _ask(project, each, live=live), endpoints.values())
+        answered = dict(zip(endpoints, asked, strict=True))
+    silent = tuple(name for name, each in answered.items() if each is None)
+    answers = [each for each in answered.values() if each is not None]
+    if all(engine.remote for engine, _ in answers):
+        answers = [*_store(project, answers, silent), *answers]
+    found = {row["run"]: (row, engine) for engine, rows in answers for row in rows}
+    ordered = sorted(found.values(), key=lambda pair: sortable(pair[0]["started"]))
+    return Everywhere(tuple(ordered), silent)
+
+
+def _store(project: Project, answers: Sequence[Answer], silent: Sequence[str]) -> Iterator[Answer]:
+    """Yield the store and its runs; nothing if there is none, and managers answered.
+
+    To be called beside no thread: a store is read in a forked child.
+    """
+    store = Engine(project, None)
+    if silent and not answers and not store.has_snapshot:
+        raise UnavailableError(
+            f"the manager of {', '.join(silent)} does not answer, and there is no store yet",
+            "Ask from a node that reaches it, or when the job is over",
+        )
+    if store.has_snapshot or not answers:
+        yield store, store.runs()
+
+
+def _endpoints(project: Project) -> Iterator[tuple[str, Endpoint]]:
+    """Yield the managers that should be running, by name."""
+    if project.endpoints.is_dir():
+        for path in sorted(project.endpoints.glob("*.json")):
+            try:
+                endpoint = read_endpoint(path)
+            except Error:  # being written by an older version, or somebody else's
+                continue
+            if endpoint.manager:
+                yield path.stem, endpoint
+
+
+def _ask(project: Project, endpoint: Endpoint, *, live: bool) -> Answer | None:
+    """Return a manager's engine and its runs; None if it does not answer."""
+    engine = Engine(project, endpoint, LISTING_S)
+    try:
+        if not is_up(endpoint, LIMIT_S):
+            return None
+        if live:
+            engine.flush()
+        return engine, engine.runs()
+    except (Error, ValueError):  # or somebody else has its port now
+        return None
+
+
+def engine_for(
+    run: str | None = None, *, timeout_s: float = 30.0, live: bool = False, job: str | None = None
+) -> Engine:
+    """Return what to ask about a run, as a user named it, or about all runs.
+
+    Args:
+        run: None for no particular one: then the store, or the manager that serves all of it.
+        live: Have it show all that its tracker has journalled.
+        job: Name of the endpoint that must be asked.
+
+    Raises:
+        QueryError: There is no such run, or there are several.
+        UnavailableError: There is nothing to ask.
+    """
+    project = find()
+    if job is not None:
+        found = _engine_of(project, job, timeout_s)
+    else:
+        found = find_engine(project, timeout_s=timeout_s)
+        if run is not None and _has_others(project, found):
+            known = everywhere(project)
+            row = choose([row for row, _ in known.rows], run)
+            engine = next(engine for each, engine in known.rows if each is row)
+            found = Engine(project, engine.endpoint, timeout_s)
+    if live:
+        found.flush()
+    return found
+
+
+def _has_others(project: Project, chosen: Engine) -> bool:
+    """Tell whether a run may be elsewhere than in what is chosen for all."""
+    if os.environ.get("SPROV_ENDPOINT"):
+        return False
+    others = [each for _, each in _endpoints(project) if each != chosen.endpoint]
+    return bool(others) or chosen.remote
+
+
+def _engine_of(project: Project, job: str, timeout_s: float) -> Engine:
+    path = project.endpoints / f"{job}.json"
+    if "/" in job or not path.exists():
+        names = ", ".join(name for name, _ in _endpoints(project)) or "none"
+        raise UnavailableError(f"no daemon serves {job} here", f"There are: {names}")
+    endpoint = read_endpoint(path)
+    if not endpoint.manager or not is_up(endpoint, LIMIT_S):
+        message = f"the manager of {job} does not answer"
+        raise UnavailableError(message, "Without --job what the project's store has is told")
+    return Engine(project, endpoint, timeout_s)
+
+
+def job_option(command: Command) -> Command:
+    """Add the option ``--job``."""
+    text = "Ask the manager of this running job, or of this endpoint."
+    return click.option("--job", metavar="JOB", help=text)(command)
