@@ -6,7 +6,9 @@ import signal
 from pathlib import Path
 
 import click
+import msgspec
 
+from pllib import listening
 from pllib.launch import console_script
 from pllib.project import find
 
@@ -19,10 +21,18 @@ def manager() -> None:
 @manager.command()
 @click.option("--name", default="local", show_default=True, help="Name of the endpoint file.")
 @click.option(
-    "--bind", default="127.0.0.1", show_default=True, help="Address to listen on, HOST[:PORT]."
+    "--bind",
+    default="127.0.0.1",
+    show_default=True,
+    help="Where to listen: HOST[:PORT[-PORT]]; HOST may be an interface.",
+)
+@click.option(
+    "--indexes",
+    type=click.Path(path_type=Path),
+    help="Folder of store, series and snapshots, if not the project's.",
 )
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Written once it answers.")
-def serve(name: str, bind: str, ready_file: Path | None) -> None:
+def serve(name: str, bind: str, indexes: Path | None, ready_file: Path | None) -> None:
     """Run the manager in the foreground, until SIGTERM.
 
     \b
@@ -30,8 +40,9 @@ def serve(name: str, bind: str, ready_file: Path | None) -> None:
     """
     from .daemon import Manager
 
-    project = find().create()
-    daemon = Manager(project, project.endpoints / f"{name}.json", bind, console_script())
+    project = msgspec.structs.replace(find(), indexes=indexes and indexes.absolute()).create()
+    file = project.endpoints / f"{name}.json"
+    daemon = Manager(project, file, listening.parse(bind), console_script())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())
     if ready_file is not None:

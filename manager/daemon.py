@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import secrets
@@ -13,6 +14,7 @@ import uvicorn
 
 from pllib import launch
 from pllib.errors import Error, UnavailableError
+from pllib.listening import Listening
 from pllib.project import Project, update_endpoint
 
 from .api import make_app
@@ -22,7 +24,9 @@ from .writer import Writer
 
 
 class Manager:
-    def __init__(self, project: Project, endpoint_file: Path, bind: str, script: str) -> None:
+    def __init__(
+        self, project: Project, endpoint_file: Path, listening: Listening, script: str
+    ) -> None:
         """Open the store and bind.
 
         Args:
@@ -32,8 +36,9 @@ class Manager:
             UnavailableError: The store is in use, or the address can't be bound.
         """
         self._endpoint_file = endpoint_file
-        self._bind = bind
-        self._socket = _bind(bind)
+        self._listening = listening
+        self._indexes = str(project.indexes or "")
+        self._socket = _bind(listening)
         try:
             store = Store(project.store)
         except Error:
@@ -51,9 +56,7 @@ class Manager:
 
     @property
     def url(self) -> str:
-        host, port = self._socket.getsockname()[:2]
-        wanted = self._bind.rpartition(":")[0] or self._bind
-        return f"http://{socket.getfqdn() if host == '0.0.0.0' else wanted}:{port}"
+        return f"http://{self._listening.advertised}:{self._socket.getsockname()[1]}"
 
     def run(self, on_ready: threading.Event | None = None) -> None:
         """Serve until `stop`, then commit what was taken in and make a last snapshot."""
@@ -66,6 +69,7 @@ class Manager:
             token=self._token,
             manager_pid=os.getpid(),
             host=launch.host(),
+            indexes=self._indexes,
         )
         if on_ready is not None:
             on_ready.set()
@@ -78,18 +82,24 @@ class Manager:
         self._server.should_exit = True
 
 
-def _bind(address: str) -> socket.socket:
-    host, _, port = address.rpartition(":") if ":" in address else (address, "", "0")
+def _bind(listening: Listening) -> socket.socket:
     # asyncio sets TCP_NODELAY only where the protocol is named (CPython 3.11); without, an answer
     # waits 40 ms for the delayed ACK of its header.
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        bound.bind((host, int(port)))
-        bound.listen(128)  # from here on callers wait instead of being refused
-    except (OSError, ValueError) as exc:
+        for port in listening.candidates():
+            try:
+                bound.bind((listening.address, port))
+                bound.listen(128)  # from here on callers wait instead of being refused
+                return bound
+            except OSError as exc:
+                if exc.errno != errno.EADDRINUSE:
+                    raise UnavailableError(
+                        f"{listening.address}:{port} can't be bound: {exc.strerror}",
+                        "Choose another with --bind",
+                    ) from exc
+        raise UnavailableError(listening.taken(), "Choose others with --bind")
+    except UnavailableError:
         bound.close()
-        raise UnavailableError(
-            f"{address} can't be bound: {exc}", "Choose another with --bind"
-        ) from exc
-    return bound
+        raise

@@ -190,7 +190,7 @@ def version_of(file: File) -> FileVersion | Described:
     elif file.kind == "directory":
         return Described(type="directory", reason="Not a directory", preview=name)
     size, mtime_ns, version = contents
-    store = _store_of(path, found.st_dev)
+    store = store_of(path, found.st_dev)
     more = file.characteristics()
     return FileVersion(name, store, size, mtime_ns, file.kind, more, version, **file.said())
 
@@ -206,7 +206,13 @@ def _fstat(path: str) -> os.stat_result:
         os.close(fd)
 
 
-def _store_of(path: str, device: int) -> str:
+def store_of(path: str, device: int = 0) -> str:
+    """Return the store of a file: the source of a shared file system, else the host and its boot.
+
+    Args:
+        path: Absolute, without links.
+        device: Tells apart what was mounted there one after the other.
+    """
     return _store_of_folder(path.rpartition("/")[0] or "/", device)
 
 

@@ -6,7 +6,6 @@ import itertools
 import os
 import sys
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -61,22 +60,30 @@ def open_session(
         context.run, context.facts.get("job_id", ""), project.key,
     )  # fmt: skip
     spool = _new_spool(project, chosen, owner)
-    connect = _connector(project, chosen, context, spool.log_id)
+    connect, missing = _connector(project, chosen, context, spool.log_id)
     outbox = Outbox(project.spool / f"{spool.log_id.hex()}.log", spool)
     session = Session(context, spool, chosen, outbox, connect)
     session.begin(context, config, resume_from)
+    if chosen.telemetry_s:
+        from .telemetry import Sampler
+
+        session.sampler = Sampler(session, os.getpid(), chosen.telemetry_s)
+        session.guard(session.sampler.start)
     if declaration := sys.modules.get(f"{__package__}.declaration"):
         session.guard(declaration.write_waiting, session)
-    if "mpi_singleton" in context.facts and context.rank == 0:
+    if context.rank == 0:  # once, not by every rank
+        _tell(session, context, missing)
+    return session
+
+
+def _tell(session: Session, context: Context, missing: str) -> None:
+    if "mpi_singleton" in context.facts:
         session.tell(
             f"MPI knows of 1 rank, but Slurm started {context.size}: they don't know each other; "
             "start them by `srun --mpi=` of the MPI that mpi4py uses (`srun --mpi=list`)"
         )
-    if connect is None and chosen.mode == "online" and context.rank == 0:
-        session.tell(
-            f"no tracker found, so records go to {project.spool}; `sprov ingest` takes them in"
-        )
-    return session
+    if missing:
+        session.tell(missing)
 
 
 def _project() -> Project:
@@ -120,7 +127,7 @@ def _context(
         tags=tuple(interned(tag) for tag in ([tags] if isinstance(tags, str) else tags)),
         scope=found.scope,
         launch=launched,
-        facts={**surroundings(), **found.facts, **_as_facts(facts)},
+        facts=_told({**surroundings(), **found.facts, **_as_facts(facts)}),
     )
 
 
@@ -142,6 +149,11 @@ def _text(name: Any) -> str | None:
 
 def _as_facts(facts: Mapping[str, str] | None) -> dict[str, str]:
     return {interned(name): as_text(text, 1024) for name, text in (facts or {}).items()}
+
+
+def _told(facts: dict[str, str]) -> dict[str, str]:
+    """Return facts without those that are empty: `sprov run` takes back what is its own."""
+    return {name: text for name, text in facts.items() if text}
 
 
 def user() -> str:
@@ -166,16 +178,17 @@ def _new_spool(project: Project, settings: Settings, owner: Owner) -> Spool:
 
 def _connector(
     project: Project, settings: Settings, context: Context, log_id: bytes
-) -> Callable[[], Connection] | None:
+) -> tuple[Callable[[], Connection] | None, str]:
+    """Return how to connect to the tracker; else None, and why, if there is to be one."""
     if settings.mode != "online":
-        return None
+        return None, ""
+    missing = f"records go to {project.spool}; `sprov ingest` takes them in"
     path = choose_endpoint(project, os.environ)
     try:
         endpoint = read_endpoint(path) if path is not None else None
     except Error as exc:
-        warnings.warn(f"sprov: {exc}", stacklevel=4)
-        return None
+        return None, f"{exc}; {missing}"
     if endpoint is None or not endpoint.tracker:
-        return None
+        return None, f"no tracker found, so {missing}"
     hello = sender.hello(log_id, context.run, context.rank, context.host)
-    return lambda: Connection(endpoint, hello)
+    return lambda: Connection(endpoint, hello), ""

@@ -28,6 +28,7 @@ from .errors import UnavailableError
 from .foreign import suppressing
 from .log import FORMAT_VERSION, LogWriter, frame_key
 from .project import Endpoint
+from .sharing import make_folder
 from .spool import Chunk, Spool, Writer
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Outbox:
             OSError: The folder can't be written or the disk is full.
         """
         if self._writer is None:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             self._writer = LogWriter(self.path, self._header)
         self._writer.append(frames)
         self._writer.sync()

@@ -17,6 +17,7 @@ from .log import LogWriter, Owner, frame_of, new_header
 from .project import Endpoint, Project
 from .records import NO_RANK, Closed, Context, Record, encode
 from .sender import deliver
+from .sharing import make_folder
 
 FRAME_RECORDS = 1000
 
@@ -56,7 +57,7 @@ def tell(
             return
         except UnavailableError:
             pass  # a frame that it did take is the same frame when it comes again
-    project.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(project.spool)
     writer = LogWriter(project.spool / f"{header.log_id.hex()}.log", header)
     try:
         writer.append(frames)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,13 +19,18 @@ VISIBLE_TIMEOUT_S = 3600.0
 
 
 @contextlib.contextmanager
-def open_writer(store_folder: Path, series: Path, snapshots: Path) -> Iterator[Writer]:
+def open_writer(
+    store_folder: Path, series: Path, snapshots: Path, wait_s: float = 0.0
+) -> Iterator[Writer]:
     """Open a store for writing; on the way out all is committed and in a snapshot.
+
+    Args:
+        wait_s: How long to wait for another writer to end.
 
     Raises:
         UnavailableError: Another process writes it, or a commit failed.
     """
-    writer = Writer(Store(store_folder), series, snapshots)
+    writer = Writer(_open_store(store_folder, wait_s), series, snapshots)
     writer.start()
     try:
         yield writer
@@ -35,6 +41,17 @@ def open_writer(store_folder: Path, series: Path, snapshots: Path) -> Iterator[W
             )
     finally:
         writer.close()
+
+
+def _open_store(folder: Path, wait_s: float) -> Store:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            return Store(folder)
+        except UnavailableError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.05)
 
 
 def journals(project: Project) -> list[tuple[str, Path]]:
@@ -49,15 +66,21 @@ def journals(project: Project) -> list[tuple[str, Path]]:
 
 
 def index(
-    project: Project, writer: Writer, on_records: Callable[[int], None] = lambda n: None
+    project: Project,
+    writer: Writer,
+    on_records: Callable[[int], None] = lambda n: None,
+    only: Path | None = None,
 ) -> int:
     """Store what the journals have and the store has not; return how many records that was.
 
     Args:
         on_records: Called with the number of records of each batch, for progress.
+        only: Folder of the one journal to look at.
     """
     n_records = 0
     for identity, folder in journals(project):
+        if only is not None and folder != only:
+            continue
         marks = writer.watermarks(identity)
         queues = WorkQueues()
         for ordinal, frame in read_journal(folder):

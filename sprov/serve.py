@@ -8,14 +8,16 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
-from pllib import launch
+from pllib import launch, listening
 from pllib.errors import UnavailableError
 from pllib.project import (
     Project,
@@ -24,7 +26,9 @@ from pllib.project import (
     read_endpoint,
     update_endpoint,
 )
+from pllib.settings import Serving, load_section
 
+from . import scratch
 from .extras import require
 
 READY_TIMEOUT_S = 30.0
@@ -58,7 +62,7 @@ class Daemon:
 
     def stop(self) -> None:
         if self.process.poll() is None:
-            self.process.terminate()
+            self.process.send_signal(signal.SIGINT)  # SIGTERM may be blocked
             try:
                 self.process.wait(DRAIN_S)
             except subprocess.TimeoutExpired:
@@ -69,15 +73,35 @@ class Daemon:
 @click.command()
 @click.option("--name", help="Name of the endpoint file; by default the Slurm job, or `local`.")
 @click.option(
-    "--bind", default="127.0.0.1", show_default=True, help="Address to listen on, HOST[:PORT]."
+    "--bind",
+    help="Where to listen: HOST[:PORT[-PORT]]; HOST may be an interface.  By default as set in "
+    "[serve], else 127.0.0.1, in a Slurm job all addresses.",
+)
+@click.option(
+    "--indexes",
+    type=click.Path(path_type=Path),
+    help="Folder of store, series and snapshots, node-local; by default the project's own.",
+)
+@click.option(
+    "--temporary", is_flag=True, hidden=True, help="Remove --indexes at the end, without draining."
+)
+@click.option(
+    "--batch-pid", type=int, hidden=True, help="End with this process, and not on SIGTERM."
 )
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Written once both serve.")
-def serve(name: str | None, bind: str, ready_file: Path | None) -> None:
+def serve(
+    name: str | None,
+    bind: str | None,
+    indexes: Path | None,
+    temporary: bool,
+    batch_pid: int | None,
+    ready_file: Path | None,
+) -> None:
     """Run tracker and manager in the foreground, until SIGTERM or `sprov stop`.
 
     \b
         sprov serve &
-        sprov serve --name 4242 --bind 0.0.0.0 --ready-file ready
+        sprov serve --name 4242 --bind ib0:40000-40100 --ready-file ready
     """
     from slurm.job import job_facts
 
@@ -85,25 +109,42 @@ def serve(name: str | None, bind: str, ready_file: Path | None) -> None:
     project = find().create()
     name = name or job_facts(os.environ).get("job_id") or "local"
     endpoint_file = project.endpoints / f"{name}.json"
+    if temporary and indexes is not None:
+        scratch.claim(indexes.parent)
+        scratch.sweep(indexes.parent)
+    options = _daemon_options(project, name, bind, indexes, ["--drain-s", "0"] * temporary)
     _refuse_second(endpoint_file)
-    wake_r, wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
-        signal.signal(number, lambda *_: None)
-    signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
+    ends = _signals(batch_pid)
+    try:
+        _serve(endpoint_file, options, ends, ready_file, drain=not temporary)
+    finally:
+        if temporary and indexes is not None:
+            shutil.rmtree(indexes, ignore_errors=True)
+
+
+def _serve(
+    endpoint_file: Path,
+    options: dict[str, list[str]],
+    ends: Ends,
+    ready_file: Path | None,
+    *,
+    drain: bool,
+) -> None:
+    """Run the two daemons until the end; without `drain` their store goes with them."""
     update_endpoint(endpoint_file, serve_pid=os.getpid(), host=launch.host())
     script = launch.console_script()
-    host = bind.rpartition(":")[0] or bind
-    daemons = [
-        Daemon("tracker", [script, "tracker", "serve", "--name", name, "--bind", bind]),
-        Daemon("manager", [script, "manager", "serve", "--name", name, "--bind", host]),
-    ]
+    daemons = [Daemon(room, [script, room, "serve", *given]) for room, given in options.items()]
     try:
         _wait_ready(endpoint_file, daemons)
-        click.echo(f"sprov: serving {project.root} as {name}", err=True)
+        click.echo(
+            f"{listening.SERVING} {endpoint_file.parents[1]} as {endpoint_file.stem}", err=True
+        )
         if ready_file is not None:
             ready_file.write_text(f"{endpoint_file}\n")
-        _watch(daemons, wake_r)
+        _watch(daemons, ends)
     finally:
+        if not drain:
+            daemons[1].process.kill()
         for daemon in daemons:
             daemon.stop()
         update_endpoint(
@@ -111,25 +152,65 @@ def serve(name: str | None, bind: str, ready_file: Path | None) -> None:
         )
 
 
+def _daemon_options(
+    project: Project, name: str, bind: str | None, indexes: Path | None, tracker: list[str]
+) -> dict[str, list[str]]:
+    """Return the options of the two daemons; a port that is named is the tracker's.
+
+    Args:
+        tracker: More of the tracker's.
+
+    Raises:
+        SettingsError: They can't listen there.
+    """
+    settings = load_section(Serving, project.config, os.environ)
+    bind = bind or listening.default_bind(settings.interface, settings.ports, os.environ)
+    ports = listening.parse(bind).ports
+    manager = ["--bind", bind.rpartition(":")[0] if ports and ports[0] == ports[1] else bind]
+    if folder := indexes or settings.indexes:
+        manager += ["--indexes", str(folder)]
+    return {
+        "tracker": ["--name", name, "--bind", bind, *tracker],
+        "manager": ["--name", name, *manager],
+    }
+
+
+class Ends(NamedTuple):
+    """What to wait on: a pipe that signals wake, and the batch script's process, if any."""
+
+    wake: int
+    batch: int | None
+
+
+def _signals(batch_pid: int | None) -> Ends:
+    """Have signals wake us.
+
+    `scancel` and the time limit send SIGTERM to all that a batch script started (Slurm 22.05.8),
+    seconds before its ranks are gone.  So that they keep their tracker it is blocked, here and,
+    since a mask is inherited, in both daemons: all of us end by SIGINT, or with the batch script.
+    """
+    wake_r, wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
+    if batch_pid is None:
+        return Ends(wake_r, None)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        return Ends(wake_r, os.pidfd_open(batch_pid))
+    except OSError as exc:
+        raise UnavailableError(f"there is no process {batch_pid}") from exc
+
+
 def _refuse_second(endpoint_file: Path) -> None:
     if not endpoint_file.exists():
         return
     endpoint = read_endpoint(endpoint_file)
-    if endpoint.host == launch.host() and _runs(endpoint.serve_pid):
+    if endpoint.host == launch.host() and listening.is_daemon(endpoint.serve_pid):
         raise UnavailableError(
             f"`sprov serve` runs already, as process {endpoint.serve_pid}",
             "`sprov stop` ends it, or give this one another --name",
         )
-
-
-def _runs(pid: int) -> bool:
-    if pid in (0, os.getpid()):
-        return False
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
-    return b"sprov" in command
 
 
 def _wait_ready(endpoint_file: Path, daemons: list[Daemon]) -> None:
@@ -147,13 +228,16 @@ def _wait_ready(endpoint_file: Path, daemons: list[Daemon]) -> None:
         time.sleep(0.02)
 
 
-def _watch(daemons: list[Daemon], wake: int) -> None:
-    """Restart what dies, until a signal asks for the end."""
+def _watch(daemons: list[Daemon], ends: Ends) -> None:
+    """Restart what dies, until a signal asks for the end or the batch script has ended."""
+    watched = [ends.wake] if ends.batch is None else [ends.wake, ends.batch]
     while True:
-        select.select([wake], [], [], 1.0)
+        ready, _, _ = select.select(watched, [], [], 1.0)
         with contextlib.suppress(BlockingIOError):
-            if {signal.SIGTERM, signal.SIGINT} & set(os.read(wake, 4096)):
+            if {signal.SIGTERM, signal.SIGINT} & set(os.read(ends.wake, 4096)):
                 return
+        if ends.batch in ready:
+            return
         for daemon in daemons:
             if not daemon.revive():
                 raise UnavailableError(f"the {daemon.name} keeps ending; see what it printed")
@@ -166,12 +250,17 @@ def stop(name: str | None) -> None:
     project = find()
     path = _endpoint_file(project, name)
     endpoint = read_endpoint(path) if path is not None and path.exists() else None
+    if endpoint and endpoint.tracker_pid and endpoint.host not in ("", launch.host()):
+        raise UnavailableError(
+            f"the daemons run on {endpoint.host}, and this is {launch.host()}",
+            "Call `sprov stop` there",
+        )
     pids = [endpoint.serve_pid, endpoint.tracker_pid, endpoint.manager_pid] if endpoint else []
-    running = [pid for pid in pids if _runs(pid)]
+    running = [pid for pid in pids if listening.is_daemon(pid)]
     if not running:
         raise UnavailableError("no daemon runs here")
     for pid in running[:1] if endpoint and running[0] == endpoint.serve_pid else running:
-        _end(pid)
+        end(pid)
     click.echo("stopped")
 
 
@@ -181,15 +270,28 @@ def _endpoint_file(project: Project, name: str | None) -> Path | None:
     return choose_endpoint(project, os.environ)
 
 
-def _end(pid: int) -> None:
-    """Send SIGTERM and wait until the process is gone."""
+def end(pid: int) -> None:
+    """Have a daemon drain and end; returns when the process is gone.
+
+    Raises:
+        UnavailableError: It does not end.
+    """
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:
         return
     try:
-        signal.pidfd_send_signal(handle, signal.SIGTERM)
+        _interrupt(handle, pid)
         if not select.select([handle], [], [], STOP_TIMEOUT_S)[0]:
             raise UnavailableError(f"process {pid} does not end", "It may be draining; try again")
     finally:
         os.close(handle)
+
+
+def _interrupt(handle: int, pid: int) -> None:
+    try:
+        signal.pidfd_send_signal(handle, signal.SIGINT)
+    except PermissionError:
+        owner = os.stat(f"/proc/{pid}").st_uid  # noqa: PTH116
+        hint = "Who started it can end it"
+        raise UnavailableError(f"process {pid} is of user {owner}", hint) from None

@@ -8,42 +8,25 @@ again and looking it up.
 from __future__ import annotations
 
 import json
+import os
 from collections import defaultdict
-from dataclasses import dataclass, field
 from typing import Any
 
 import click
 
 from manager.mapping import map_batch
 from manager.store.snapshots import missing, open_snapshot
+from pllib import waiting
 from pllib.log import Frame, LogReader
 from pllib.project import Project, find
-from pllib.records import NO_RANK, Closed, Context, Signature
 from query.engine import find_engine
 from tracker.journal import segments
 from tracker.linker import context_of, link
 
 from .indexing import journals
-from .ingest import waiting
+from .tallies import Tallies
 
 FRAMES_A_BATCH = 8
-
-
-@dataclass
-class Tally:
-    """One captured log, as the journals have it."""
-
-    run: str = ""
-    rank: int = 0
-    frames: dict[int, int] = field(default_factory=dict)
-    """Frame number to records."""
-    captured: int | None = None
-    """None for a session that did not end in order."""
-    lost: int = 0
-
-    @property
-    def journalled(self) -> int:
-        return sum(self.frames.values())
 
 
 @click.command()
@@ -83,7 +66,7 @@ def verify(form: str, run: str | None, timeout: float) -> None:
 
 def check(project: Project) -> dict[str, Any]:
     """Compare; keys are counts, ``problems`` (lines) and ``agree``."""
-    tallies: dict[bytes, Tally] = defaultdict(Tally)
+    tallies = Tallies()
     problems: list[str] = []
     absent = 0
     store = open_snapshot(project.snapshots)
@@ -92,54 +75,25 @@ def check(project: Project) -> dict[str, Any]:
             with LogReader(path) as reader:
                 frames = []
                 for located in reader.frames():
-                    _tally(tallies, located.frame)
+                    tallies.add(located.frame)
                     frames.append((located.ordinal, located.frame))
                     if len(frames) >= FRAMES_A_BATCH:
                         absent += _absent(store, frames, identity)
                         frames = []
                 absent += _absent(store, frames, identity)
                 problems.extend(str(exc) for exc in reader.corrupt)
-    for tally in tallies.values():
-        if tally.captured is not None and tally.captured != tally.journalled:
-            problems.append(
-                f"run {tally.run[:8]} rank {tally.rank}: {tally.captured} records captured, "
-                f"{tally.journalled} journalled"
-            )
+    problems += tallies.problems
     if absent:
         problems.append(f"{absent} triples of journalled records are not in the store")
-    left = waiting(project)
+    left = waiting.logs(project, os.environ)
     if left:
         problems.append(f"{len(left)} log(s) wait for `sprov ingest`")
-    return _summary(tallies, absent, problems)
-
-
-def _summary(tallies: dict[bytes, Tally], absent: int, problems: list[str]) -> dict[str, Any]:
-    sessions = [tally for tally in tallies.values() if tally.rank != NO_RANK]
-    ended = [tally for tally in sessions if tally.captured is not None]
     return {
-        "sessions": len(sessions),
-        "sessions_not_ended": len(sessions) - len(ended),
-        "captured": sum(tally.captured or 0 for tally in ended),
-        "journalled": sum(tally.journalled for tally in sessions),
-        "lost": sum(tally.lost for tally in tallies.values()),
+        **tallies.counts,
         "triples_missing": absent,
         "problems": problems,
         "agree": not problems,
     }
-
-
-def _tally(tallies: dict[bytes, Tally], frame: Frame) -> None:
-    tally = tallies[frame.log_id]
-    n_records = 0
-    for record in frame.records():
-        if isinstance(record, Context):
-            tally.run, tally.rank = record.run, record.rank
-        elif not isinstance(record, Signature):
-            n_records += 1
-            if isinstance(record, Closed):
-                tally.captured = record.n_records
-                tally.lost = sum(record.lost.values())
-    tally.frames[frame.number] = n_records
 
 
 def _absent(store: Any, frames: list[tuple[int, Frame]], journal: str) -> int:

@@ -6,12 +6,12 @@ from pllib import identity, linked
 from pllib.records import (
     ACCOUNT_NUMBERS,
     ACCOUNT_TEXTS,
-    FINAL_STATES,
     OUTCOMES,
     RESOURCES,
     Accounted,
     Facts,
     Outcome,
+    outcome_of,
 )
 
 from .literals import literal, moment
@@ -48,7 +48,7 @@ def resources(found: dict[str, float]) -> tuple[Literal, ...]:
 
 def account(tables: Tables, record: Accounted) -> None:
     """What Slurm says of a job or step: a thing of its own, for each attempt and end."""
-    final = FINAL_STATES.get(record.state)
+    final = outcome_of(record)
     entry = identity.accounting(
         record.cluster, record.job, record.step, record.restart, record.source, record.state,
         *([] if final else [record.at_ns]),
@@ -74,12 +74,16 @@ def account(tables: Tables, record: Accounted) -> None:
 
 
 def place(tables: Tables, cluster: str, job: str, step: str) -> tuple[linked.NodeKind, str]:
-    """Add a job, the array that it is of, and its step; return kind and identity of the last."""
+    """Add a job, what it is a task or component of, and its step; return kind and identity."""
     array, _, task = job.partition("_")
+    leader, _, offset = job.partition("+")
     links: tuple[tuple[str, linked.NodeKind, str], ...] = ()
     if task:
         whole = tables.node("array", identity.job(cluster, array), array)
         links = (("part_of", "array", whole),)
+    elif offset:
+        whole = tables.node("job", identity.job(cluster, leader), leader)
+        links = (("part_of", "job", whole),)
     known = tables.node("job", identity.job(cluster, job), job, links=links)
     if not step:
         return "job", known

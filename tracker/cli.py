@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
+from pllib import listening
 from pllib.project import find
 from pllib.settings import from_process
 
-from .daemon import Tracker
+from .daemon import DRAIN_S, Tracker
 
 
 @click.group()
@@ -21,10 +22,19 @@ def tracker() -> None:
 @tracker.command()
 @click.option("--name", default="local", show_default=True, help="Name of the endpoint file.")
 @click.option(
-    "--bind", default="127.0.0.1", show_default=True, help="Address to listen on, HOST[:PORT]."
+    "--bind",
+    default="127.0.0.1",
+    show_default=True,
+    help="Where to listen: HOST[:PORT[-PORT]]; HOST may be an interface.",
+)
+@click.option(
+    "--drain-s",
+    default=DRAIN_S,
+    show_default=True,
+    help="How long the end waits for the manager to take what is journalled, seconds.",
 )
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Written once ranks may come.")
-def serve(name: str, bind: str, ready_file: Path | None) -> None:
+def serve(name: str, bind: str, drain_s: float, ready_file: Path | None) -> None:
     """Run the tracker in the foreground, until SIGTERM.
 
     \b
@@ -32,7 +42,8 @@ def serve(name: str, bind: str, ready_file: Path | None) -> None:
     """
     project = find().create()
     limit = from_process(project.config).digest_limit_bytes
-    daemon = Tracker(project.endpoints / f"{name}.json", project.journal / name, bind, limit)
+    file, journal = project.endpoints / f"{name}.json", project.journal / name
+    daemon = Tracker(file, journal, listening.parse(bind), limit, drain_s)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())
     if ready_file is not None:

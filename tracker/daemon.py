@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
-import socket
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from pllib import launch
 from pllib.errors import Error, UnavailableError
+from pllib.listening import Listening, is_daemon
 from pllib.project import Endpoint, read_endpoint, update_endpoint
 
 from .digester import Digester
@@ -32,7 +30,12 @@ DRAIN_S = 10.0
 
 class Tracker:
     def __init__(
-        self, endpoint_file: Path, journal_folder: Path, bind: str, digest_limit_bytes: int
+        self,
+        endpoint_file: Path,
+        journal_folder: Path,
+        listening: Listening,
+        digest_limit_bytes: int,
+        drain_s: float = DRAIN_S,
     ) -> None:
         """Open the journal and bind; then the endpoint file says so.
 
@@ -42,14 +45,14 @@ class Tracker:
             Error: The journal or the address can't be had.
         """
         self._endpoint_file = endpoint_file
+        self._drain_s = drain_s
         self.journal = Journal(journal_folder)
         try:
-            endpoint, address = _claim(endpoint_file, bind)
-            self.server = Server(self.journal, endpoint, address)
+            self.server = Server(self.journal, _claim(endpoint_file), listening)
         except Error:
             self.journal.close()
             raise
-        self._advertise(bind)
+        self._advertise(listening)
         self.queues = WorkQueues()
         self.handover = Handover(self._manager)
         self.digester = Digester(self.journal, digest_limit_bytes)
@@ -75,7 +78,7 @@ class Tracker:
         digesting.join(DIGEST_END_S)
         self._received_all.set()
         self.journal.wake()
-        linking.join(DRAIN_S)
+        linking.join(self._drain_s)
         self.handover.stop()
         linking.join(2.0)
         self.server.close()
@@ -86,13 +89,11 @@ class Tracker:
         """Ask for the end; from a signal handler too."""
         self._stopping.set()
 
-    def _advertise(self, bind: str) -> None:
+    def _advertise(self, listening: Listening) -> None:
         port = self.server.url.rpartition(":")[2]
-        host = bind.rpartition(":")[0] or bind
-        reachable = socket.getfqdn() if host in ("0.0.0.0", "*", "::") else host
         update_endpoint(
             self._endpoint_file,
-            tracker=f"tcp://{reachable}:{port}",
+            tracker=f"tcp://{listening.advertised}:{port}",
             tracker_pid=os.getpid(),
             tracker_port=int(port),
             host=launch.host(),
@@ -212,49 +213,18 @@ class Tracker:
         }
 
 
-def _claim(path: Path, bind: str) -> tuple[Endpoint, str]:
-    """Return the endpoint to serve, with keys, and the address to bind.
+def _claim(path: Path) -> Endpoint:
+    """Return the endpoint to serve, with keys.
 
     Raises:
         UnavailableError: A tracker that lives has this name.
     """
     old = read_endpoint(path) if path.exists() else Endpoint()
-    if old.tracker_pid and old.host == launch.host() and _is_running(old.tracker_pid):
+    if old.host == launch.host() and is_daemon(old.tracker_pid):
         raise UnavailableError(
             f"a tracker runs already, as process {old.tracker_pid} ({path})",
             "`sprov stop` ends it, or give this one another --name",
         )
     if not old.server_secret_key:
         old = update_endpoint(path, **new_keys())
-    host, _, port = bind.rpartition(":") if ":" in bind else (bind, "", "")
-    return msgspec.structs.replace(old), f"{host}:{port or _free_port(host, old.tracker_port)}"
-
-
-def _is_running(pid: int) -> bool:
-    if pid == os.getpid():
-        return False
-    try:
-        found = launch.process(pid)
-    except ProcessLookupError:
-        return False
-    return launch.is_alive(pid, found.started) and b"sprov" in _command(pid)
-
-
-def _command(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
-def _free_port(host: str, last: int) -> str:
-    """Return the port of last time if it is free, else ``*``."""
-    if not last:
-        return "*"
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, last))
-        except OSError:
-            return "*"
-    return str(last)
+    return old

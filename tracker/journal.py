@@ -35,6 +35,7 @@ from pllib.log import (
     new_header,
     sync_folder,
 )
+from pllib.sharing import make_folder, open_file
 
 SEGMENT_BYTES = 64 << 20
 CORRUPTION_GAP = 1 << 20
@@ -78,7 +79,7 @@ class Journal:
         self.folder = folder
         self._segment_bytes = segment_bytes
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(folder)
             self._lock = _lock(folder / "lock")
         except OSError as exc:
             raise UnavailableError(f"the journal {folder} can't be written: {exc}") from exc
@@ -253,7 +254,7 @@ def _compress(path: Path) -> None:
 
 
 def _lock(path: Path) -> int:
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = open_file(path, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -7,6 +7,7 @@ Whoever lacks the client's key is turned away by CURVE before a message of their
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from zmq.auth.thread import ThreadAuthenticator
 
 from pllib import wire
 from pllib.errors import LogCorruptError, UnavailableError
+from pllib.listening import Listening
 from pllib.log import FORMAT_VERSION, unpack_frame
 from pllib.project import Endpoint
 
@@ -27,7 +29,8 @@ from .journal import FrameKey, Journal
 ROUND_FRAMES = 256
 """Frames of one sync; bounds the time until the first is acknowledged."""
 RECEIVE_HWM = 64
-POLL_MS = 200
+POLL_MS = 50
+"""So long may pass until an order to stop is seen."""
 LAST_ROUNDS_S = 1.0
 """Ranks that go on sending must not keep a tracker that was told to stop."""
 ZAP_DOMAIN = "sprov"
@@ -57,11 +60,8 @@ class _OneClient:
 
 
 class Server:
-    def __init__(self, journal: Journal, endpoint: Endpoint, address: str) -> None:
-        """Bind.
-
-        Args:
-            address: ``HOST:PORT``; port ``*`` lets the kernel pick one.
+    def __init__(self, journal: Journal, endpoint: Endpoint, listening: Listening) -> None:
+        """Bind, to the port of last time if that can be.
 
         Raises:
             UnavailableError: The address is in use or not of this machine.
@@ -82,17 +82,28 @@ class Server:
         self._socket.curve_publickey = endpoint.server_public_key.encode()
         self._socket.router_handover = True
         try:
-            self._socket.bind(f"tcp://{address}")
-        except zmq.ZMQError as exc:
+            self._bind(listening, endpoint.tracker_port)
+        except UnavailableError:
             self.close()
-            raise UnavailableError(
-                f"tcp://{address} can't be bound: {exc}", "Choose another with --bind"
-            ) from exc
+            raise
         self.url = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self.peers: dict[bytes, Peer] = {}
         self.refused = 0
         self.duplicates = 0
         self.trouble = ""
+
+    def _bind(self, listening: Listening, last: int) -> None:
+        for port in listening.candidates(last):
+            address = f"{listening.address}:{port or '*'}"
+            try:
+                self._socket.bind(f"tcp://{address}")
+                return
+            except zmq.ZMQError as exc:
+                if exc.errno != errno.EADDRINUSE:
+                    raise UnavailableError(
+                        f"tcp://{address} can't be bound: {exc}", "Choose another with --bind"
+                    ) from exc
+        raise UnavailableError(listening.taken(), "Choose others with --bind")
 
     def serve(self, is_stopping: Callable[[], bool], status: Callable[[], dict[str, Any]]) -> None:
         """Take frames until told to stop, and then what had arrived by then."""

@@ -1,0 +1,228 @@
+"""Logs that no tracker took: dead ranks' spools on this node, packed logs in the project.
+
+Not for ranks: who collects (`sprov ingest`, `sprov slurm collect`) reads them here.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import launch, telling
+from .errors import LogError
+from .log import LogReader, LogWriter, Owner, new_header, record_bodies
+from .opening import SHARED_MEMORY
+from .project import Endpoint, Project
+from .records import Closed, Outcome
+from .sender import deliver
+from .settings import InSlurm, load, load_section
+from .sharing import make_folder
+
+CLOSED_TAG = Closed.__struct_config__.tag
+NOBODY = Owner("", "", 0, 0.0)
+"""Owner of a log that is complete."""
+IsOver = Callable[[str], bool]
+"""Tells whether a Slurm job is over, by its id."""
+
+
+def never(job: str) -> bool:
+    """Say of any job that nobody knows whether it is over."""
+    return False
+
+
+@dataclass
+class Log:
+    """A log to be taken in; what it holds is counted while `frames` is read."""
+
+    path: Path
+    log_id: bytes
+    owner: Owner
+    is_abandoned: bool
+    """Its owner was gone before anything was read."""
+    n_frames: int = 0
+    n_records: int = 0
+    is_closed: bool = False
+    """It holds the end of a session."""
+    trouble: str = ""
+
+    @property
+    def is_spool(self) -> bool:
+        return self.path.suffix == ".spool"
+
+    @property
+    def is_done(self) -> bool:
+        """It was read to its end, and there will be no more in it."""
+        return (self.is_abandoned or self.is_closed) and not self.trouble
+
+    def frames(self) -> Iterator[bytes]:
+        """Yield its intact frames, packed; what can't be read is told and stays in the file.
+
+        Raises:
+            LogError: The file can't be read.
+        """
+        self.n_frames = self.n_records = 0
+        if not self.path.exists():  # another collector was quicker
+            return
+        try:
+            with LogReader(self.path) as reader:
+                for located in reader.frames():
+                    bodies = record_bodies(located.frame.payload)
+                    self.is_closed = any(body[1] == CLOSED_TAG for body in bodies) or self.is_closed
+                    self.n_frames += 1
+                    self.n_records += located.frame.n_records
+                    yield located.frame.pack()
+                self.trouble = "; ".join(str(exc) for exc in reader.corrupt)
+        except OSError as exc:
+            raise LogError(f"{self.path} can't be read: {exc.strerror}") from None
+
+
+def open_log(path: Path, is_over: IsOver = never) -> Log:
+    """Read who a log belongs to.
+
+    Raises:
+        LogError: It is no log, can't be read, or not by this version.
+    """
+    try:
+        with LogReader(path) as reader:
+            header = reader.header
+    except OSError as exc:
+        raise LogError(f"{path} can't be read: {exc.strerror}") from None
+    return Log(path, header.log_id, header.owner, _is_gone(header.owner, is_over))
+
+
+def _is_gone(owner: Owner, is_over: IsOver) -> bool:
+    """Tell whether a log's owner is gone.
+
+    That of another host can't be judged from here, unless its job is over.
+    """
+    if owner == NOBODY:
+        return True
+    if owner.host != launch.host():
+        return bool(owner.job) and is_over(owner.job)
+    return owner.boot_id != launch.boot_id() or not launch.is_alive(owner.pid, owner.started)
+
+
+def spool_folders(project: Project, environ: Mapping[str, str]) -> list[Path]:
+    """Return where spools of this node may lie.
+
+    Raises:
+        SettingsError: The settings that say it can't be read.
+    """
+    folders = [project.spool, Path(SHARED_MEMORY, f"sprov-{os.getuid()}")]
+    in_slurm = load_section(InSlurm, project.config, environ)
+    for chosen in (load(project.config, environ).spool_dir, in_slurm.spool_dir):
+        if chosen:
+            folders.append(Path(chosen))
+    return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+
+
+def spools(project: Project, environ: Mapping[str, str], is_over: IsOver = never) -> list[Log]:
+    """Return the spools of a project whose owners are gone; what can't be read has its trouble."""
+    found = []
+    for folder in spool_folders(project, environ):
+        for log in _open_all(folder, "*.spool", is_over):
+            is_ours = log.owner.project in ("", project.key)
+            if log.trouble and folder != project.spool and _is_anothers(log.path):
+                continue
+            if (is_ours and log.is_abandoned) or log.trouble:
+                found.append(log)
+    return found
+
+
+def _is_anothers(path: Path) -> bool:
+    """Tell whether a spool is another user's, in a folder that all users of a node have."""
+    try:
+        return path.stat().st_uid != os.geteuid() and not os.access(path, os.R_OK)
+    except FileNotFoundError:
+        return True
+
+
+def packed(project: Project, is_over: IsOver = never) -> list[Log]:
+    """Return what was left in the project's own folder, by ranks that may still be writing it."""
+    return _open_all(project.spool, "*.log", is_over)
+
+
+def logs(project: Project, environ: Mapping[str, str], is_over: IsOver = never) -> list[Log]:
+    """Return all that waits to be taken in on this node."""
+    return [*spools(project, environ, is_over), *packed(project, is_over)]
+
+
+def _open_all(folder: Path, pattern: str, is_over: IsOver) -> list[Log]:
+    found = []
+    for path in sorted(folder.glob(pattern)):
+        try:
+            found.append(open_log(path, is_over))
+        except LogError as exc:
+            if path.exists():  # else another collector was quicker
+                found.append(Log(path, b"", NOBODY, is_abandoned=False, trouble=str(exc)))
+    return found
+
+
+def send(endpoint: Endpoint, frames: Iterable[bytes], timeout_s: float = 10.0) -> None:
+    """Hand frames to a tracker.
+
+    Raises:
+        UnavailableError: It refuses, or is silent for `timeout_s`.
+    """
+    for _ in deliver(endpoint, frames, timeout_s):
+        pass
+
+
+def pack(project: Project, name: str, frames: Iterable[bytes]) -> None:
+    """Put frames into a packed log in the project, for `sprov ingest`; it appears when it is whole.
+
+    Raises:
+        OSError: The folder can't be written or the disk is full.
+    """
+    make_folder(project.spool)
+    partial = project.spool / f"{name}.{os.urandom(4).hex()}.taken"
+    writer = LogWriter(partial, new_header(NOBODY))
+    try:
+        for frame in frames:
+            writer.append([frame])
+        writer.sync()
+        if writer.n_frames:
+            partial.rename(partial.with_suffix(".log"))
+    finally:
+        writer.close()
+        partial.unlink(missing_ok=True)
+
+
+def tell_killed(
+    project: Project, logs: Iterable[Log], endpoint: Endpoint | None, *, timeout_s: float = 5.0
+) -> int:
+    """Tell of sessions that never closed and whose processes are gone; return how many.
+
+    Args:
+        logs: Spools, read to their ends.
+
+    Raises:
+        OSError: No tracker took it and the project can't be written.
+    """
+    by_run: dict[str, list[Outcome]] = {}
+    for log in logs:
+        left = log.is_spool and log.is_abandoned and not log.is_closed and log.path.exists()
+        if left and log.owner.run:
+            by_run.setdefault(log.owner.run, []).append(_killed(log))
+    for run, outcomes in by_run.items():
+        telling.tell(project, run, outcomes, endpoint=endpoint, timeout_s=timeout_s)
+    return sum(map(len, by_run.values()))
+
+
+def _killed(log: Log) -> Outcome:
+    """A process of an earlier boot went with its node."""
+    mine = log.owner.host == launch.host() and log.owner.boot_id != launch.boot_id()
+    state = "node_failure" if mine else "killed"
+    return Outcome(0, log.log_id.hex(), state, time.time_ns(), node=log.owner.host)
+
+
+def dispose(project: Project, logs: Iterable[Log]) -> None:
+    """Delete logs that are done: their frames are durable elsewhere."""
+    for log in logs:
+        if log.is_done:
+            log.path.unlink(missing_ok=True)
+            if log.is_spool:  # its process was killed while it began a packed log
+                (project.spool / f"{log.log_id.hex()}.log.new").unlink(missing_ok=True)

@@ -1,0 +1,76 @@
+"""`sprov serve` as a job has it: indexes apart, a range of ports, an end that is the script's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from harness import SCRIPT, TRANSFORMATIONS, Site, wait_until
+
+from pllib.errors import UnavailableError
+from sprov import scratch
+
+
+def start(site: Site, *options: str) -> subprocess.Popen[bytes]:
+    ready = site.folder / "ready"
+    command = [SCRIPT, "serve", "--ready-file", str(ready), *options]
+    site.server = subprocess.Popen(command, cwd=site.folder, env=site.environment())
+    wait_until(lambda: ready.exists() or site.server.poll() is not None)
+    assert ready.exists()
+    return site.server
+
+
+def test_a_jobs_indexes_are_not_the_projects(site: Site, tmp_path: Path):
+    """They go with the daemons; the journal stays, and the project's store is made from it."""
+    indexes = tmp_path / "node-local" / "4242"
+    start(site, "--indexes", str(indexes), "--temporary", "--bind", "lo:40110-40149")
+    site.run("points.py", "10")
+    assert site.count("?run a provml:LearningExperimentExecution") == 1
+    live = site.sprov("metrics", "@last", "loss", "--csv")
+    assert live.count("loss") == 10
+    assert 40110 <= site.endpoint.tracker_port <= 40149
+    assert not site.project.store.exists()
+    site.stop()
+    assert not indexes.exists()
+    site.sprov("ingest")
+    assert site.sprov("metrics", "@last", "loss", "--csv") == live
+
+
+def test_the_daemons_of_a_job_end_with_its_script_and_not_on_sigterm(site: Site):
+    script = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    served = start(site, "--batch-pid", str(script.pid))
+    for pid in (served.pid, site.endpoint.tracker_pid, site.endpoint.manager_pid):
+        os.kill(pid, signal.SIGTERM)
+    site.run("steps.py", "10")
+    assert site.count(TRANSFORMATIONS) == 10
+    script.communicate(b"\n")
+    assert served.wait(60) == 0
+    assert site.endpoint.tracker == ""
+
+
+def test_a_killed_program_is_told_to_have_been_killed(site: Site):
+    program = site.start("steps.py", "100000000")
+    wait_until(lambda: list(site.project.spool.glob("*.spool")))
+    program.kill()
+    program.wait()
+    site.sprov("ingest")
+    assert site.count('?execution sprov:outcome "killed"') == 1
+    assert list(site.project.spool.iterdir()) == []
+
+
+def test_what_killed_jobs_left_is_swept_and_what_others_made_is_refused(tmp_path: Path):
+    for name, age_s in (("left", 2 * scratch.LEFT_S), ("recent", 0.0)):
+        (tmp_path / name / "store").mkdir(parents=True)
+        (tmp_path / name / "store.lock").touch()
+        at = time.time() - age_s
+        os.utime(tmp_path / name / "store", (at, at))
+    scratch.sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["recent"]
+    (tmp_path / "link").symlink_to("recent")
+    with pytest.raises(UnavailableError, match="not this user's own"):
+        scratch.claim(tmp_path / "link")

@@ -1,0 +1,82 @@
+"""Where daemons listen: hosts, interfaces and ranges of ports."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from pllib.errors import SettingsError, UnavailableError
+from pllib.listening import Listening, default_bind, interface_addresses, parse
+from pllib.project import Endpoint
+from tracker.journal import Journal
+from tracker.server import Server, new_keys
+
+
+def test_an_interface_is_bound_and_advertised_by_its_address():
+    assert parse("lo:40000-40100") == Listening("127.0.0.1", "127.0.0.1", (40000, 40100))
+    for name, address in interface_addresses().items():
+        assert parse(name).address == address
+
+
+def test_all_addresses_are_advertised_by_a_name_that_is_not_of_this_host_alone():
+    found = parse("0.0.0.0:4000")
+    assert found.address == "0.0.0.0"
+    assert found.ports == (4000, 4000)
+    assert found.advertised not in ("", "0.0.0.0", "localhost")
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+def test_a_host_of_this_machine_may_be_named(name: str):
+    assert parse(name).address == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("bind", "says"),
+    [
+        ("ib9", "ib9 is no interface"),
+        ("ib9:4000", "Its interfaces are .*lo"),
+        ("192.0.2.1:4000", "192.0.2.1 is no interface"),
+        ("lo:70000", "'70000' is no range of ports"),
+        ("lo:9-8", "'9-8' is no range"),
+        ("lo:x", "'x' is no range"),
+    ],
+)
+def test_what_can_not_be_is_said(bind: str, says: str):
+    with pytest.raises(SettingsError, match=says):
+        parse(bind)
+
+
+@pytest.mark.parametrize(
+    ("interface", "ports", "environ", "bind"),
+    [
+        ("", "", {}, "127.0.0.1"),
+        ("", "", {"SLURM_JOB_ID": "7"}, "0.0.0.0"),
+        ("ib0", "40000-40100", {"SLURM_JOB_ID": "7"}, "ib0:40000-40100"),
+        ("", "4000", {}, "127.0.0.1:4000"),
+    ],
+)
+def test_a_jobs_daemons_serve_its_other_nodes(interface, ports, environ, bind):
+    assert default_bind(interface, ports, environ) == bind
+
+
+def test_the_port_of_last_time_comes_first_if_it_may():
+    assert list(Listening("h", "h").candidates()) == [0]
+    assert list(Listening("h", "h").candidates(7)) == [7, 0]
+    assert list(Listening("h", "h", (5, 7)).candidates(6)) == [6, 5, 7]
+    assert list(Listening("h", "h", (5, 7)).candidates(9)) == [5, 6, 7]
+
+
+def test_a_tracker_takes_what_is_free_of_a_range_and_says_when_nothing_is(tmp_path):
+    endpoint = Endpoint(**new_keys())
+    journal = Journal(tmp_path)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(UnavailableError, match=f"port {port} of 127.0.0.1 is taken"):
+            Server(journal, endpoint, parse(f"lo:{port}"))
+        server = Server(journal, endpoint, parse(f"lo:{port}-{min(port + 50, 65535)}"))
+        assert port < int(server.url.rpartition(":")[2]) <= port + 50
+        server.close()
+    journal.close()
