@@ -11,6 +11,7 @@ MPI_LOCALNRANKS; it sets no id of its own); Open MPI 5 (OMPI_COMM_WORLD_*, PMIX_
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 
@@ -42,6 +43,13 @@ JOB_FACTS = {
     "dependency": "SLURM_JOB_DEPENDENCY",
 }
 """Names of job facts, by Slurm's variables.  Source: sbatch(1), srun(1), output environment."""
+
+SUBMITTED_FACTS = {
+    "job_script": "SPROV_JOB_SCRIPT",
+    "submission": "SPROV_SUBMISSION",
+    "again_of": "SPROV_AGAIN_OF",
+}
+"""Names of what `sprov slurm submit` knows of a job (`slurm.submission`)."""
 
 
 def job_name(facts: Mapping[str, str]) -> str:
@@ -105,12 +113,26 @@ def process(pid: int | None = None) -> Process:
 
 
 def is_alive(pid: int, started: float) -> bool:
-    """Tell whether that very process still runs; a zombie does not."""
+    """Tell whether that very process still runs; a zombie does not.
+
+    Where /proc is mounted with hidepid=2, another user's process is not to be seen, and counts as
+    the one that is meant.
+    """
     try:
         fields = _stat(pid)
     except ProcessLookupError:
-        return False
+        return _is_hidden(pid)
     return fields[0] not in "ZX" and _ticks(fields) == started
+
+
+def _is_hidden(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return False  # it ended between two looks, or pid is 0
 
 
 def _stat(pid: int) -> list[str]:
@@ -157,6 +179,10 @@ def find(environ: Mapping[str, str] | None = None, claim: Claim | None = None) -
 
 def _facts(environ: Mapping[str, str]) -> dict[str, str]:
     found = {name: environ[key] for name, key in JOB_FACTS.items() if environ.get(key)}
+    if environ.get("SPROV_SUBMITTED_JOB") == environ.get("SLURM_JOB_ID"):
+        # `sbatch` hands a job's environment on to a job that is submitted from it.
+        named = SUBMITTED_FACTS.items()
+        found.update((name, environ[key]) for name, key in named if environ.get(key))
     if cluster := _cluster(environ):
         found["cluster"] = cluster
     if _is_singleton(environ):
@@ -233,6 +259,7 @@ def _scope(environ: Mapping[str, str]) -> str:
 
 
 PROXY = b"hydra_pmi_proxy"
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 WRAPPED = "SPROV_WRAPPED"
 """Set by `sprov run` for the command: its own pid and launch, with a colon between."""
 
@@ -252,7 +279,9 @@ def _launch(environ: Mapping[str, str], size: int, claim: Claim | None) -> str:
     if step and int(tasks) > 1:
         return f"step:{step}"
     within = f"step:{step}/" if step else ""
-    if claim is not None and (claimed := _claimed(environ, size, claim)):
+    rendezvous = environ.get("TORCHELASTIC_RUN_ID", "")
+    is_chosen = rendezvous.lower() not in ("", "none") and not _UUID.fullmatch(rendezvous)
+    if claim is not None and not is_chosen and (claimed := _claimed(environ, size, claim)):
         return within + claimed
     for name in ("TORCHELASTIC_RUN_ID", "PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid", "PMI_JOBID"):
         identity = environ.get(name, "")
@@ -266,7 +295,8 @@ def _launch(environ: Mapping[str, str], size: int, claim: Claim | None) -> str:
 def _claimed(environ: Mapping[str, str], size: int, claim: Claim) -> str:
     """Name a launch on one node by its command and a number; empty if that can't be.
 
-    A launcher's own id is of no use here: torchrun and hydra make one that no requeue has again.
+    An id that a launcher makes is of no use here, since no requeue has it again: hydra's, or that
+    of ``torchrun --standalone``, a UUID (torch 2.13).
     """
     from .identity import digest
 

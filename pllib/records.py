@@ -301,13 +301,23 @@ FINAL_STATES = {
     "BOOT_FAIL": "node_failure",
     "CANCELLED": "cancelled",
     "DEADLINE": "timed_out",
+    "LAUNCH_FAILED": "node_failure",
     "NODE_FAIL": "node_failure",
     "OUT_OF_MEMORY": "out_of_memory",
     "PREEMPTED": "preempted",
+    "RECONFIG_FAIL": "node_failure",
+    "REQUEUED": "preempted",
     "REVOKED": "cancelled",
+    "SPECIAL_EXIT": "failed",
     "TIMEOUT": "timed_out",
 }
 """Slurm's words for the end of a job or step, and ours.  Source: squeue(1), "JOB STATE CODES"."""
+
+
+def outcome_of(record: Accounted) -> str | None:
+    """Return how a job or step ended, one of `OUTCOMES`; None if it has not."""
+    found = FINAL_STATES.get(record.state)
+    return "killed" if found == "failed" and record.numbers.get("signal") else found
 
 
 AnyRecord = (

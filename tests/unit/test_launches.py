@@ -83,6 +83,18 @@ def test_the_child_of_a_wrapper_is_of_the_wrappers_launch(tmp_path):
     assert other[1].startswith("command:")
 
 
+def test_an_id_that_the_user_gave_torchrun_names_the_launch_and_one_that_it_made_does_not():
+    def claim(command: str, restart: int, owner: str) -> int:
+        return 0
+
+    ranks = {**JOB, "RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}
+    given = launch.find({**ranks, "TORCHELASTIC_RUN_ID": "4242"}, claim)
+    assert given.launch == "TORCHELASTIC_RUN_ID:4242"
+    made = "c0ffee00-0000-4000-8000-00000000cafe"
+    alone = launch.find({**ranks, "TORCHELASTIC_RUN_ID": made}, claim)
+    assert alone.launch == f"TORCHELASTIC_RUN_ID:{made}"  # these tests have no torchrun above
+
+
 def test_a_job_number_that_came_back_is_of_another_cluster():
     again = launch.find({**JOB, "SPROV_JOB_NTH": "2"})
     assert again.scope == "c~2/4242" != launch.find(JOB).scope
