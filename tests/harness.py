@@ -93,10 +93,13 @@ class Site:
         assert process.returncode == 0, errors
         return errors
 
+    def command(self, *arguments: str) -> list[str]:
+        return [SCRIPT, *arguments]
+
     def sprov(self, *arguments: str, status: int = 0, **extra: str) -> str:
         """Run the command; return what it printed: stdout, or stderr if it was to fail."""
         done = subprocess.run(
-            [SCRIPT, *arguments],
+            self.command(*arguments),
             cwd=self.folder,
             env=self.environment(**extra),
             text=True,

@@ -1,0 +1,37 @@
+"""Fixtures: one cluster for all tests that do it no harm, and a project on its shared storage."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.configuration import Shape
+from cluster.jobs import SlurmSite
+from cluster.packages import obstacle
+from cluster.virtual import Cluster
+
+
+@pytest.fixture(scope="session")
+def slurm_installed(request: pytest.FixtureRequest) -> None:
+    """Without Slurm these tests are skipped; in CI that is a failure."""
+    terminal = request.config.pluginmanager.getplugin("terminalreporter")
+    if reason := obstacle(terminal.write_line if terminal else print):
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+
+
+@pytest.fixture(scope="session")
+def slurm(slurm_installed: None) -> Iterator[Cluster]:
+    """A cluster with accounting, for tests that harm neither its nodes nor its daemons."""
+    with Cluster(Shape(nodes=5, cpus=4, accounting=True)) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def site(tmp_path: Path, slurm: Cluster) -> Iterator[SlurmSite]:
+    """A project without daemons, whose jobs run on the cluster."""
+    made = SlurmSite(tmp_path, slurm)
+    yield made
+    made.close()
