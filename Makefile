@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench wheelhouse clean
 
 $(STAMP): setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -27,5 +27,18 @@ test: demo check
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
+# All that `pip install --no-index --find-links wheelhouse 'sprov[...]'` needs, for both machines.
+WHEEL_EXTRAS := server,interchange,plot,yaml
+WHEEL_PYTHON ?= $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+
+wheelhouse: $(STAMP)
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir $@ .
+	for machine in x86_64 aarch64; do \
+		$(BIN)/python -m pip download --quiet --dest $@ --only-binary=:all: --implementation cp \
+			--python-version $(WHEEL_PYTHON) --platform any --platform manylinux2014_$$machine \
+			--platform manylinux_2_17_$$machine --platform manylinux_2_28_$$machine \
+			'.[$(WHEEL_EXTRAS)]' || exit 1; \
+	done
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist wheelhouse *.egg-info

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.metadata import PackageNotFoundError, version
 
 import click
 
@@ -15,11 +14,13 @@ from .lazy import Entry, LazyGroup
 COMMANDS = {
     "init": Entry("sprov.init:init", "Make .sprov/, where provenance of a project is kept.", ""),
     "declare": Entry("sprov.declare:declare", "Declare what is planned, from YAML or JSON.", ""),
+    "run": Entry("sprov.running.command:run", "Run a command, and record what it does.", ""),
     "serve": Entry("sprov.serve:serve", "Run tracker and manager in the foreground."),
     "stop": Entry("sprov.serve:stop", "Drain and end the daemons.", ""),
     "status": Entry("sprov.status:status", "Daemons, ranks, queues, lag, lost records.", ""),
     "runs": Entry("query.cli:runs", "List runs."),
     "show": Entry("query.cli:show", "Show one run: settings, data, results, failures."),
+    "watch": Entry("query.watch:watch", "Watch a run while it runs."),
     "metrics": Entry("query.cli:metrics", "Print a run's series."),
     "lineage": Entry("query.cli:lineage", "What a file came from, or led to."),
     "diff": Entry("query.cli:diff", "How two runs differ."),
@@ -44,17 +45,10 @@ COMMANDS = {
 }
 
 
-def _version() -> str:
-    try:
-        return version("sprov")
-    except PackageNotFoundError:
-        return "unknown"
-
-
 @click.group(
     cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
 )
-@click.version_option(_version(), prog_name="sprov")
+@click.version_option(package_name="sprov", prog_name="sprov")
 @click.option("--debug", is_flag=True, help="Show tracebacks of errors.")
 def cli(debug: bool) -> None:
     """Record what batch jobs do, and ask about it."""
