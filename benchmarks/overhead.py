@@ -86,14 +86,14 @@ def measure(options: argparse.Namespace) -> list[table.Row]:
     n_products = products(STEP_S)
     shares, captured, plain = [], [], []
     with service.project() as project, service.serving(project):
-        for mode in ("off", "online"):  # caches are warm from here on
+        for mode in ("off", options.mode):  # caches are warm from here on
             seconds(options, n_products, mode)
         for _ in range(options.pairs):
-            order = random.sample(["off", "online"], 2)
+            order = random.sample(["off", options.mode], 2)
             found = {mode: seconds(options, n_products, mode) for mode in order}
             plain.append(found["off"][0])
-            shares.append(100 * (found["online"][0] / found["off"][0] - 1))
-            captured.append(100 * found["online"][1] / found["online"][0])
+            shares.append(100 * (found[options.mode][0] / found["off"][0] - 1))
+            captured.append(100 * found[options.mode][1] / found[options.mode][0])
     low, high = interval(shares)
     table.note(
         f"{options.pairs} pairs of {statistics.median(plain):.1f} s; paired difference "
@@ -114,6 +114,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--mode", choices=["online", "offline"], default="online")
     parser.add_argument("--train", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--products", type=int, default=1, help=argparse.SUPPRESS)
     if (options := parser.parse_known_args()[0]).train:
