@@ -1,6 +1,6 @@
 """All figures, each in a process of its own, in one table.
 
-python -m benchmarks            about 10 minutes on two shared cores
+python -m benchmarks            about 20 minutes on two shared cores
 python -m benchmarks --full     also ingest of 1 M records, named queries on 10 M triples
 """
 

@@ -112,8 +112,8 @@ def measure(options: argparse.Namespace) -> list[table.Row]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--pairs", type=int, default=6)
     parser.add_argument("--mode", choices=["online", "offline"], default="online")
     parser.add_argument("--train", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--products", type=int, default=1, help=argparse.SUPPRESS)
