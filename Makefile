@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TEST_PROCESSES ?= 2
 
 .PHONY: demo test check bench wheelhouse clean
 
@@ -22,7 +23,7 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 
 test: demo check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks

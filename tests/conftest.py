@@ -13,6 +13,20 @@ from harness import MPIRUN, Site
 FOREIGN = ("SPROV_", "SLURM_", "PMI", "OMPI_", "MPI_", "TORCHELASTIC_", "HYDI_")
 
 
+TOGETHER = ("cluster", "lifecycle")
+"""Tests that share what takes long to make, by a word in their path."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes test (`pytest -n`), a file is one's, and what shares a fixture."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        path = str(item.path.relative_to(config.rootpath))
+        group = next((word for word in TOGETHER if word in path), path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the launcher or settings that the tests themselves run under."""
