@@ -51,6 +51,9 @@ KINDS = {
 }
 """Kind of a parameter → an example.  Any other kind is a choice, as in ``highest|lowest``."""
 
+_NAMED = {"job": "4242", "array": "4242"}
+"""Name of a parameter → an example that says more than its kind's."""
+
 TABLES = ("answer", "points", "ranks", "attempts", "entities", "activities", "edges", "settings")
 """Tables of `query.duck`."""
 
@@ -72,7 +75,8 @@ class Parameter:
 
     @property
     def example(self) -> str:
-        return f"-p {self.name}={KINDS.get(self.kind, self.kind.partition('|')[0])}"
+        by_kind = KINDS.get(self.kind, self.kind.partition("|")[0])
+        return f"-p {self.name}={_NAMED.get(self.name, by_kind)}"
 
 
 @dataclass(frozen=True, slots=True)
