@@ -20,7 +20,7 @@ import msgspec
 ROOT = -1
 """Parent of what no activity of this log contains: its parent is the run's attempt."""
 
-CONTEXT_TAG, SIGNATURE_TAG, TRANSFORMATION_TAG, METRIC_TAG = 0, 1, 2, 7
+CONTEXT_TAG, SIGNATURE_TAG, TRANSFORMATION_TAG, METRIC_TAG, CLOSED_TAG = 0, 1, 2, 7, 8
 NO_VALUES = b"\x90"
 """The msgpack encoding of no values."""
 

@@ -34,12 +34,10 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import UnavailableError
 from .foreign import is_theirs, suppressing
-from .launch import is_alive
 from .log import (
     FRAME_BYTES,
     HEADER_BYTES,
     Frame,
-    LogReader,
     Owner,
     new_file,
     new_header,
@@ -373,21 +371,6 @@ def _populate(mapped: mmap.mmap, at: int, length: int) -> None:
     """
     with suppressing(OSError, ValueError):
         mapped.madvise(MADV_POPULATE_WRITE, at, length)
-
-
-def is_abandoned(path: Path, host: str, boot: str) -> bool:
-    """Tell whether a spool's owner is gone, so that its records may be taken from here.
-
-    A spool of another host can't be judged, unless that host is this one before a reboot.
-
-    Raises:
-        LogError: The file is no log, or not one that this version reads.
-    """
-    with LogReader(path) as reader:
-        owner = reader.header.owner
-    if owner.host != host:
-        return False
-    return owner.boot_id != boot or not is_alive(owner.pid, owner.started)
 
 
 def _unusable(path: Path, exc: OSError) -> UnavailableError:

@@ -16,12 +16,11 @@ from .errors import LogError
 from .log import LogReader, LogWriter, Owner, new_header, record_bodies
 from .opening import SHARED_MEMORY
 from .project import Endpoint, Project
-from .records import Closed, Outcome
+from .records import CLOSED_TAG, Outcome
 from .sender import deliver
 from .settings import InSlurm, load, load_section
 from .sharing import make_folder
 
-CLOSED_TAG = Closed.__struct_config__.tag
 NOBODY = Owner("", "", 0, 0.0)
 """Owner of a log that is complete."""
 IsOver = Callable[[str], bool]

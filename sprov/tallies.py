@@ -7,9 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pllib.log import Frame, record_bodies
-from pllib.records import CONTEXT_TAG, NO_RANK, SIGNATURE_TAG, Closed, Context, decode
-
-CLOSED_TAG = Closed.__struct_config__.tag
+from pllib.records import CLOSED_TAG, CONTEXT_TAG, NO_RANK, SIGNATURE_TAG, Closed, Context, decode
 
 
 @dataclass

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from pllib import launch
 from pllib.errors import LogError
-from pllib.log import LogReader
 from pllib.records import Outcome
-from pllib.spool import is_abandoned
+from pllib.waiting import open_log
 
 MAX_SPOOLS = 1000
 """That are looked at, the newest of a folder."""
@@ -47,15 +46,13 @@ def outcome(log_id: str, status: int) -> Outcome:
 
 def abandoned(folders: list[Path], pids: set[int], since_ns: int) -> Iterator[tuple[str, int]]:
     """Yield log id and pid of the spools that these processes left without an end."""
-    mine = launch.process()
     for path in _newest(folders, since_ns):
         try:
-            with LogReader(path) as reader:
-                header = reader.header
-            if header.owner.pid in pids and is_abandoned(path, launch.host(), mine.boot_id):
-                yield header.log_id.hex(), header.owner.pid
-        except (OSError, LogError):  # it went, or is not one of this version
+            log = open_log(path)
+        except LogError:  # it went, or is not one of this version
             continue
+        if log.owner.pid in pids and log.is_abandoned:
+            yield log.log_id.hex(), log.owner.pid
 
 
 def _newest(folders: list[Path], since_ns: int) -> list[Path]:
