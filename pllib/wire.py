@@ -1,14 +1,22 @@
-"""What rank and tracker say to each other: DEALER to ROUTER, CURVE, multipart messages.
+"""What rank and tracker say to each other: DEALER to ROUTER, multipart messages.
 
-    rank     HELLO    Hello                         on every connect
-    tracker  WELCOME  Welcome                       or REFUSED b"" reason
-    rank     FRAME    a packed frame (pllib.log)
-    tracker  ACK      (log id, number) ...          the frames are in the journal, synced
-    tracker  REFUSED  (log id, number) reason       kept nothing; send again later
-    anyone   STATUS                                 of `sprov status`; answered with STATUS, JSON
+    rank     HELLO     Hello                         on every connect, before anything else
+    tracker  WELCOME   Welcome                       or REFUSED b"" reason
+    rank     FRAME     a packed frame (pllib.frame)
+    tracker  ACK       (log id, number) ...          the frames are in the journal, synced
+    tracker  REFUSED   (log id, number) ... reason   kept none of them; send again later
+    tracker  REJECTED  (log id, number) ... reason   will never keep them: do not send them again
+    tracker  HELLO                                   frames came before a HELLO: say it now
+    tracker  ALIVE                                   nothing was heard for long; needs no answer
+    anyone   STATUS                                  of `sprov status`; answered with STATUS, JSON
 
-The first part of a message is its name.  A frame is sent again until it is acknowledged, so it may
-arrive more than once; (log id, number) tells copies apart.
+The first part of a message is its name; who does not know a name passes the message over.  A frame
+is sent again until it is acknowledged, so it may arrive more than once; (log id, number) tells
+copies apart.
+
+A HELLO binds the connection to a run and a log: frames of others are rejected.  One whose log id is
+zero is a collector's, who brings the logs of others; each log is bound to the run that its frames
+name first.  Over TCP both sides use CURVE; over ``ipc://`` the folder admits.
 """
 
 from __future__ import annotations
@@ -19,7 +27,10 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 HELLO, WELCOME, FRAME, ACK, REFUSED = b"HELLO", b"WELCOME", b"FRAME", b"ACK", b"REFUSED"
-STATUS = b"STATUS"
+STATUS, REJECTED, ALIVE = b"STATUS", b"REJECTED", b"ALIVE"
+
+NO_LOG = bytes(16)
+"""Log id of a collector's HELLO."""
 
 _KEY = struct.Struct("<16sQ")
 
