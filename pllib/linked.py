@@ -15,6 +15,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from .records import UNDECODABLE
+
 WIRE_VERSION = 2
 
 Id = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
@@ -311,7 +313,10 @@ def decode_batch(data: bytes) -> Batch:
     Raises:
         msgspec.MsgspecError: It is no batch, or an identity is none.
     """
-    batch = _decode(data)
+    try:
+        batch = _decode(data)
+    except UNDECODABLE as exc:
+        raise msgspec.ValidationError(str(exc)) from None
     many = [value.id for value in batch.values]
     many.extend(value.attribute for value in batch.values)
     for activity in batch.activities:

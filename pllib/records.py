@@ -445,6 +445,8 @@ _extensions: dict[int, msgspec.msgpack.Decoder[Any]] = {
     )
 }
 decode = msgspec.msgpack.Decoder(AnyRecord).decode
+UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding raises.  A text that is not UTF-8 is no MsgspecError (msgspec 0.22)."""
 _decode_values = msgspec.msgpack.Decoder(list[Any], ext_hook=decode_extension).decode
 _decode_value = msgspec.msgpack.Decoder(Any, ext_hook=decode_extension).decode
 decode_raws = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
@@ -455,14 +457,14 @@ def decode_values(data: bytes) -> list[Any]:
     """Return the values of a record; what was encoded and can't be read is described."""
     try:
         return _decode_values(data)
-    except (msgspec.MsgspecError, RecursionError):
+    except UNDECODABLE:
         return [_readable(bytes(raw)) for raw in decode_raws(data)]
 
 
 def _readable(value: bytes) -> Any:
     try:
         return _decode_value(value)
-    except (msgspec.MsgspecError, RecursionError):  # as a mapping whose keys are objects
+    except UNDECODABLE:  # as a mapping whose keys are objects
         return Described("unknown", "can't be read back", length=len(value))
 
 

@@ -2,10 +2,15 @@
 
 A folder of packed logs (`pllib.log`) that share one log id, the journal's identity, across
 restarts.  Frames are numbered through from 0 by their ordinal; a segment is named by the ordinal
-of its first frame.  A segment that is full is sealed: its frames are compressed, one by one, so
-that ordinals stay.
+of its first frame.  A segment that is full is sealed (`tracker.sealing`): its frames are
+compressed, one by one, so that ordinals stay.
 
-Guarantee: what `append` returned from is durable, and `read` never yields anything else.
+A restart reads the summaries of sealed segments, and of the others every checksum.  The checksums
+it needs because it must not take a frame for one that it has (and acknowledge it) when what it has
+is damaged, and because behind damage frames can't be counted.  Those of a sealed segment were right
+when it was sealed, and all its frames acknowledged long ago; the next segment's name counts them.
+
+Guarantee: what `append` returned from is durable, and `Follower` never yields anything else.
 Assumption: one writer a folder, held by a lock file.
 """
 
@@ -16,8 +21,9 @@ import errno
 import fcntl
 import os
 import threading
-from collections import defaultdict
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from itertools import islice, pairwise
 from pathlib import Path
 
 import msgspec
@@ -26,23 +32,26 @@ from pllib import launch
 from pllib.errors import LogCorruptError, UnavailableError
 from pllib.log import (
     HEADER_BYTES,
-    ZLIB,
     FileHeader,
     Frame,
     LogReader,
     LogWriter,
     Owner,
     new_header,
-    sync_folder,
 )
 from pllib.sharing import make_folder, open_file
 
+from .sealing import seal, summary_of
+from .seen import Seen
+
 SEGMENT_BYTES = 64 << 20
 CORRUPTION_GAP = 1 << 20
-"""Ordinals left out behind a segment with corrupt frames, which can't be counted: a new frame must
+"""Ordinals left out behind a segment with damage, whose frames can't be counted: a new frame must
 not get an ordinal that a watermark already covers."""
 
 FrameKey = tuple[bytes, int]
+Watermarks = Mapping[str, int]
+"""Run to the ordinal of the last frame of it that a store has."""
 
 
 def segments(folder: Path) -> list[tuple[int, Path]]:
@@ -51,11 +60,19 @@ def segments(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(path.stem), path) for path in found)
 
 
-def read_journal(folder: Path, start: int = 0) -> Iterator[tuple[int, Frame]]:
-    """Yield (ordinal, frame) of a journal that nobody writes, from ordinal `start` on."""
+def _with_ends(folder: Path) -> Iterator[tuple[int, Path, int | None]]:
+    """Yield segments, each with the ordinal that the next one begins at.
+
+    What an earlier one has from there on was never acknowledged: its sync failed.
+    """
     known = segments(folder)
     for nth, (first, path) in enumerate(known):
-        after = known[nth + 1][0] if nth + 1 < len(known) else None
+        yield first, path, known[nth + 1][0] if nth + 1 < len(known) else None
+
+
+def read_journal(folder: Path, start: int = 0) -> Iterator[tuple[int, Frame]]:
+    """Yield (ordinal, frame) of a journal that nobody writes, from ordinal `start` on."""
+    for first, path, after in _with_ends(folder):
         if after is not None and after <= start:
             continue
         with LogReader(path) as reader:
@@ -64,6 +81,23 @@ def read_journal(folder: Path, start: int = 0) -> Iterator[tuple[int, Frame]]:
                     break
                 if located.ordinal >= start:
                     yield located.ordinal, located.frame
+
+
+def read_unstored(folder: Path, watermarks: Watermarks) -> Iterator[tuple[int, Frame, Watermarks]]:
+    """Yield what a store may not have of a journal that nobody writes.
+
+    Whole segments that it has are passed over.  With each frame come the watermarks to judge it by:
+    none behind damage, where ordinals are too low.
+    """
+    for first, path, after in _with_ends(folder):
+        summary = summary_of(path)
+        if summary is not None and summary.is_stored(watermarks):
+            continue
+        with LogReader(path) as reader:
+            for located in reader.frames(ordinal=first):
+                if after is not None and located.ordinal >= after:
+                    break
+                yield located.ordinal, located.frame, {} if reader.lost else watermarks
 
 
 class Journal:
@@ -83,14 +117,17 @@ class Journal:
             self._lock = _lock(folder / "lock")
         except OSError as exc:
             raise UnavailableError(f"the journal {folder} can't be written: {exc}") from exc
-        self._seen: dict[bytes, set[int]] = defaultdict(set)
+        self._seen = Seen()
         self.corrupt: list[LogCorruptError] = []
+        self.starts: list[int] = []
+        """Ordinals of the first frames of its segments."""
         self._header, self._next = self._recover()
         self.durable = self._next
         """Ordinals below this are durable."""
         self._changed = threading.Condition()
-        self._appending = threading.Lock()
+        self._appending, self._sealing = threading.Lock(), threading.Lock()
         self._failed = self._closed = False
+        self._n_sealed = 0
         self._writer = self._new_segment()
 
     @property
@@ -98,7 +135,7 @@ class Journal:
         return self._header.log_id.hex()
 
     def has(self, key: FrameKey) -> bool:
-        return key[1] in self._seen.get(key[0], ())
+        return self._seen.has(*key)
 
     def append(self, frames: list[tuple[FrameKey, bytes]]) -> None:
         """Append packed frames and sync; any thread may, one at a time.
@@ -123,7 +160,7 @@ class Journal:
             self._failed = True
             raise
         for (log_id, number), _ in frames:
-            self._seen[log_id].add(number)
+            self._seen.add(log_id, number)
         self._next += len(frames)
         with self._changed:
             self.durable = self._next
@@ -133,6 +170,8 @@ class Journal:
                 self._roll()
 
     def _roll(self) -> None:
+        if self.starts[-1] == self._next:  # nothing in it counts, and the next has its name
+            self._writer.path.unlink(missing_ok=True)
         old, self._writer = self._writer, self._new_segment()
         old.close()
 
@@ -146,45 +185,79 @@ class Journal:
             self._changed.notify_all()
 
     def seal_next(self) -> bool:
-        """Compress one full segment that is not yet; False if there is none."""
-        for _, path in segments(self.folder)[:-1]:
-            sealed = path.with_suffix(".sealed")
-            if not sealed.exists():
-                _compress(path)
-                sealed.touch()
-                return True
+        """Seal one full segment that is not yet; False if there is none, or the journal is closed.
+
+        Raises:
+            OSError: The disk is full or failed.
+        """
+        with self._sealing:
+            return self._seal_next()
+
+    def _seal_next(self) -> bool:
+        starts = self.starts[self._n_sealed :]
+        for first, after in pairwise(starts):
+            path = self.segment(first)
+            if summary_of(path) is None:
+                return seal(path, first, after, lambda: self._closed)
+            self._n_sealed += 1
         return False
 
+    def segment(self, first: int) -> Path:
+        return self.folder / f"{first:012d}.log"
+
     def close(self) -> None:
-        """End; who appends afterwards gets an OSError."""
+        """End; who appends afterwards gets an OSError, and what is being sealed stays as it was."""
         with self._appending:
             self._closed = True
+        with self._sealing:  # who has the lock next may seal the same segment
+            pass
         self._writer.close()
         if self._writer.n_frames == 0:
-            self._writer.path.unlink()
+            self._writer.path.unlink(missing_ok=True)  # on a full disk it may not have come back
         os.close(self._lock)
 
     def _recover(self) -> tuple[FileHeader, int]:
         mine = launch.process()
         header = new_header(Owner(launch.host(), mine.boot_id, mine.pid, mine.started))
+        for stray in (*self.folder.glob("*.partial"), *self.folder.glob("*.new")):
+            stray.unlink()
         next_ordinal = 0
-        for first, path in segments(self.folder):
+        for first, path, after in _with_ends(self.folder):
             with LogReader(path) as reader:
-                header = msgspec.structs.replace(header, log_id=reader.header.log_id)
-                n_frames = 0
-                for key in reader.frame_keys():
-                    n_frames += 1
-                    if key is not None:
-                        self._seen[key[0]].add(key[1])
-                self.corrupt.extend(reader.corrupt)
-                reader.sync()
-            if n_frames == 0 and not reader.corrupt:
+                n_frames = self._take(path, reader, None if after is None else after - first)
+            if n_frames is None:
                 path.unlink()
-            next_ordinal = first + n_frames + (CORRUPTION_GAP if reader.corrupt else 0)
+                continue
+            header = msgspec.structs.replace(header, log_id=reader.header.log_id)
+            self.starts.append(first)
+            is_whole = not reader.lost and not reader.torn
+            next_ordinal = first + n_frames + (0 if is_whole else CORRUPTION_GAP)
         return header, next_ordinal
 
+    def _take(self, path: Path, reader: LogReader, most: int | None) -> int | None:
+        """Note what a segment has; return how many frames, None if there was never one in it.
+
+        Args:
+            most: Frames of it that count.
+        """
+        summary = summary_of(path)
+        if summary is not None and summary.is_intact:
+            self._seen.unite(summary.seen)
+            return summary.n_frames
+        n_frames = 0
+        for key in islice(reader.frame_keys(), most):
+            n_frames += 1
+            if key is not None:
+                self._seen.add(*key)
+        self.corrupt.extend(reader.lost)
+        reader.sync()
+        return n_frames or None
+
     def _new_segment(self) -> LogWriter:
-        return LogWriter(self.folder / f"{self._next:012d}.log", self._header)
+        writer = LogWriter(self.segment(self._next), self._header)
+        if self.starts[-1:] != [self._next]:
+            self.starts.append(self._next)
+        return writer
 
 
 class Follower:
@@ -193,23 +266,34 @@ class Follower:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self.ordinal = 0
+        self._stored: Watermarks = {}
         self._reader: LogReader | None = None
         self._offset = self._at = self._opened_at = 0
 
-    def rewind(self) -> None:
+    def rewind(self, stored: Watermarks | None = None) -> None:
+        """Begin again, passing over the segments of which a store has all."""
         self.close()
         self.ordinal = 0
+        self._stored = stored or {}
 
     def close(self) -> None:
         if self._reader is not None:
             self._reader.__exit__()
             self._reader = None
 
+    @property
+    def watermarks(self) -> Watermarks:
+        """What to judge the last frame by: none behind damage, where ordinals are too low."""
+        return {} if self._reader is not None and self._reader.lost else self._stored
+
     def next(self) -> tuple[int, Frame] | None:
         """Return the next durable frame, or None if there is none yet."""
         while self.ordinal < self._journal.durable:
-            reader = self._reader or self._open()
-            located = next(reader.frames(offset=self._offset, ordinal=self._at), None)
+            if self._reader is None and not self._open():
+                self.ordinal = self._after()
+                continue
+            assert self._reader is not None
+            located = next(self._reader.frames(offset=self._offset, ordinal=self._at), None)
             if located is None or located.ordinal >= self._after():
                 if self._opened_at == self.ordinal:  # nothing more in here, since it was opened
                     self.ordinal = self._after()
@@ -221,36 +305,25 @@ class Follower:
                 return located.ordinal, located.frame
         return None
 
-    def _open(self) -> LogReader:
-        """Open the segment that holds the next ordinal, at its first frame."""
-        holding = [item for item in segments(self._journal.folder) if item[0] <= self.ordinal]
-        self._at, path = holding[-1]
+    def _open(self) -> bool:
+        """Open the segment of the next ordinal, at its first frame; False to pass over it."""
+        starts = self._journal.starts
+        self._at = starts[bisect_right(starts, self.ordinal) - 1]
+        path = self._journal.segment(self._at)
+        if self._stored and self.ordinal == self._at:
+            summary = summary_of(path)
+            if summary is not None and summary.is_stored(self._stored):
+                return False
         self._offset = HEADER_BYTES
         self._opened_at = self.ordinal
         self._reader = LogReader(path)
-        return self._reader
+        return True
 
     def _after(self) -> int:
         """Return the first ordinal that is not in the segment of the next one."""
-        later = [first for first, _ in segments(self._journal.folder) if first > self.ordinal]
-        return later[0] if later else self._journal.durable
-
-
-def _compress(path: Path) -> None:
-    """Rewrite a full segment with compressed frames, in one rename."""
-    partial = path.with_suffix(".partial")
-    partial.unlink(missing_ok=True)
-    with LogReader(path) as reader:
-        frames = [located.frame for located in reader.frames()]
-        if reader.corrupt:
-            return
-        writer = LogWriter(partial, reader.header)
-    for frame in frames:
-        writer.append([frame.pack(ZLIB)])
-    writer.sync()
-    writer.close()
-    partial.rename(path)
-    sync_folder(path.parent)
+        starts = self._journal.starts
+        nth = bisect_right(starts, self.ordinal)
+        return starts[nth] if nth < len(starts) else self._journal.durable
 
 
 def _lock(path: Path) -> int:

@@ -21,6 +21,7 @@ from pllib.plans import HYPERPARAMETER, MODEL_HYPERPARAMETER, RESUMED_FROM, TRIA
 from pllib.records import (
     NO_RANK,
     ROOT,
+    UNDECODABLE,
     Accounted,
     Adapted,
     AnyRecord,
@@ -50,6 +51,7 @@ from .entities import Entities, Entity, Shared
 from .literals import literal
 from .points import decode_metrics, set_apart
 from .prospective import Plans
+from .redacted import MARK, tell_redacted
 from .tables import Derivation, Tables
 
 HYPERPARAMETERS: dict[str, linked.AttributeDirection] = {
@@ -64,7 +66,7 @@ def context_of(frame: Frame) -> Context | None:
     for body in record_bodies(frame.payload):
         try:
             record = decode(body)
-        except msgspec.MsgspecError:
+        except UNDECODABLE:
             return None
         known = isinstance(record, Context) and identity.is_one(record.run)
         return record if known else None
@@ -82,6 +84,8 @@ def link(frames: Iterable[tuple[int, Frame]], journal: str, queue: str) -> linke
     for ordinal, frame in frames:
         ordinals.append(ordinal)
         _link_frame(tables, frame)
+    if tables.has_redacted:
+        tell_redacted(tables)
     return tables.batch(journal, queue, ordinals)
 
 
@@ -103,12 +107,13 @@ def _link_frame(tables: Tables, frame: Frame) -> None:
     """Link one frame; a record that a newer pllib writes, or a wrong one, is passed over."""
     context = context_of(frame)
     if context is not None:
+        tables.has_redacted = tables.has_redacted or MARK in frame.payload
         speaker = _Speaker(tables, frame.log_id, context)
         bodies, points = set_apart(frame.payload)
         for body in bodies:
             try:
                 record = decode(body)
-            except msgspec.MsgspecError:
+            except UNDECODABLE:
                 continue
             with contextlib.suppress(*UNREADABLE):
                 speaker.say(record)
@@ -367,12 +372,12 @@ class _Speaker:
         measured = self._signatures[signature].generated[0]
         name = tables.attributes[measured].name
         series = identity.series(self._log_id, name)
-        known = tables.series.get(series)
+        known = tables.series.get((series, measured))
         if known is None or summary is not None or (unit and not known.unit):
             self._plans.measure(measured, name)
             if known is not None:
                 unit, summary = unit or known.unit, summary or known.summary
-            tables.series[series] = linked.Series(
+            tables.series[series, measured] = linked.Series(
                 series, context.run, context.rank, name, self._agent, measured, unit, summary
             )
         return name, series

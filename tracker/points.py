@@ -14,7 +14,7 @@ import msgspec
 
 from pllib import identity, linked
 from pllib.log import Frame, record_bodies
-from pllib.records import METRIC_TAG, Metric
+from pllib.records import METRIC_TAG, UNDECODABLE, Metric
 
 Finder = Callable[[Metric], linked.PointSource]
 """Tells what a signature's points are of; raises LookupError when the frame has not said it."""
@@ -40,14 +40,14 @@ def decode_metrics(bodies: list[memoryview]) -> list[Metric]:
     """Decode records at once; those that no pllib of this version writes are passed over."""
     try:
         return _decode_all(_ARRAY.pack(0xDD, len(bodies)) + b"".join(bodies))
-    except msgspec.MsgspecError:
+    except UNDECODABLE:
         return [metric for body in bodies for metric in _decoded(body)]
 
 
 def _decoded(body: memoryview) -> list[Metric]:
     try:
         return [_decode_one(body)]
-    except msgspec.MsgspecError:
+    except UNDECODABLE:
         return []
 
 

@@ -14,6 +14,8 @@ class Tables:
 
     def __init__(self) -> None:
         self.n_records = 0
+        self.has_redacted = False
+        """Some frame has a redactor's mark."""
         self.runs: dict[str, linked.Run] = {}
         self.agents: dict[str, linked.Agent] = {}
         self.plans: dict[str, linked.Plan] = {}
@@ -25,7 +27,8 @@ class Tables:
         self.files: dict[tuple[str, str], linked.File] = {}
         self.roles: dict[tuple[str, str, str, int | None], linked.Role] = {}
         self.derivations: dict[Derivation, None] = {}
-        self.series: dict[str, linked.Series] = {}
+        self.series: dict[tuple[str, str], linked.Series] = {}
+        """By series and measure: one name may be measured in several stages."""
         self.points = Columns()
         self.sessions: list[linked.Session] = []
         self.nodes: dict[linked.Node, None] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pllib.linked import Batch
@@ -11,6 +12,8 @@ from pllib.log import Frame
 from .linker import context_of, link
 
 BATCH_RECORDS = 1000
+BATCH_BYTES = 32 << 20
+"""Of frames; what is linked of them is at most a few times that, and the manager takes 256 MiB."""
 BATCH_AGE_S = 0.25
 """A frame waits at most so long for others of its run."""
 
@@ -30,7 +33,7 @@ class WorkQueues:
         self.unreadable = 0
         """Frames without a context: no session speaks in them."""
 
-    def put(self, ordinal: int, frame: Frame, watermarks: dict[str, int]) -> None:
+    def put(self, ordinal: int, frame: Frame, watermarks: Mapping[str, int]) -> None:
         """Queue a frame by its run, unless the run's watermark says that it is stored."""
         context = context_of(frame)
         if context is None:
@@ -47,7 +50,8 @@ class WorkQueues:
     def take(self, journal: str, *, all_ages: bool = False) -> Batch | None:
         """Return a batch of the run that has waited longest, if one is due.
 
-        It has the frames that first make up `BATCH_RECORDS`; the rest waits for the next.
+        It has the frames that first make up `BATCH_RECORDS` or `BATCH_BYTES`; others wait for the
+        next.
         """
         now = time.monotonic()
         due = [
@@ -62,9 +66,11 @@ class WorkQueues:
 
     def _pop(self, run: str) -> list[tuple[int, Frame]]:
         queue = self._queues[run]
-        n_records = n_frames = 0
-        while n_frames < len(queue.frames) and n_records < BATCH_RECORDS:
-            n_records += queue.frames[n_frames][1].n_records
+        n_records = n_frames = n_bytes = 0
+        while n_frames < len(queue.frames) and n_records < BATCH_RECORDS and n_bytes < BATCH_BYTES:
+            frame = queue.frames[n_frames][1]
+            n_records += frame.n_records
+            n_bytes += len(frame.payload)
             n_frames += 1
         frames, queue.frames = queue.frames[:n_frames], queue.frames[n_frames:]
         queue.n_records -= n_records

@@ -7,6 +7,7 @@ import signal
 
 import pytest
 from harness import TRANSFORMATIONS, Site, wait_until
+from killing import Killing, check_all, check_sessions, check_states
 
 STEPS = 5000
 
@@ -108,3 +109,20 @@ def test_a_tracker_that_is_gone_costs_a_bounded_wait_and_no_record(served: Site)
     assert len(list(served.project.spool.glob("*.log"))) == 1
     served.sprov("ingest")
     assert numbers(served) == list(range(50))
+
+
+@pytest.mark.timeout(300)
+def test_ranks_daemons_and_query_workers_killed_while_somebody_looks_on(served: Site):
+    """A few of each, in any order: nothing is lost, doubled or seen by half."""
+    killing = Killing(served, n_ranks=2)
+    order = ["tracker"] * 4 + ["manager"] * 2 + ["worker"] * 3 + ["rank"] * 3
+    killing.draw.shuffle(order)
+    for what in order:
+        killing.go_on(300)
+        killing.kill(what)
+    seen = killing.end()
+    check_all(served, killing.ranks)
+    check_states(served, killing.ranks)
+    assert (seen["half"], seen["shrunk"]) == (0, 0)
+    assert seen["answered"] > 2
+    check_sessions(served, killing.ranks)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
+import zlib
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,6 +27,7 @@ from pllib.log import (
     open_header,
     pack_file_header,
     record_bodies,
+    seal_header,
     unpack_frame,
 )
 from pllib.records import Metric, decode, encode
@@ -93,7 +97,7 @@ def test_a_spool_gives_what_was_committed_but_not_sealed(tmp_path):
     sealed = frame_of(LOG, 0, [b"sealed"])
     path = tmp_path / "a.spool"
     path.write_bytes(
-        pack_file_header(new_header(OWNER, stride))
+        pack_file_header(msgspec.structs.replace(new_header(OWNER, stride), log_id=LOG))
         + sealed.pack().ljust(stride, b"\0")
         + open_chunk.ljust(stride, b"\0")
         + bytes(stride)
@@ -110,7 +114,7 @@ def test_a_spool_gives_what_was_committed_but_not_sealed(tmp_path):
 def test_other_files_are_refused_in_one_line(tmp_path):
     """Not a log, another format version, a broken header: each is told apart, with a hint."""
     path = write(tmp_path / "a.log", [])
-    good = path.read_bytes()
+    good = path.read_bytes()[:2048] + bytes(2048)  # as of a log without a copy of its header
     for change, error in (
         (b"PROVSLOG" + good[8:], NotALogError),
         (good[:8] + b"\x09\x00" + good[10:], LogVersionError),
@@ -125,6 +129,61 @@ def test_other_files_are_refused_in_one_line(tmp_path):
         assert raised.value.exit_code == 3
 
 
+@pytest.mark.parametrize("at", [0, 8, 12, 20, 40, 60, 2047, 2048, 2060, 4095])
+def test_a_damaged_file_header_costs_nothing_for_there_is_a_copy(tmp_path, at):
+    frames = [frame_of(LOG, number, [b"record"]) for number in range(3)]
+    path = write(tmp_path / "a.log", frames)
+    with LogReader(path) as reader:
+        header = reader.header
+    data = bytearray(path.read_bytes())
+    data[at] ^= 0x55
+    path.write_bytes(data)
+    found, reader = read(path)
+    assert (found, reader.header, reader.lost) == (frames, header, [])
+    (damage,) = reader.corrupt
+    assert damage.offset == (0 if at < 100 else 2047 + 2048 if at == 2047 else at)
+
+
+def test_a_frame_that_unpacks_to_more_than_it_says_is_refused():
+    """And costs no more memory than it says."""
+    bomb = zlib.compress(bytes(64 << 20), 9)
+    frame = Frame(LOG, 0, 1, bytes(1000))
+    tracemalloc.start()
+    with pytest.raises(LogCorruptError, match="not of 1000 bytes"):
+        unpack_frame(seal_header(frame, bomb, ZLIB) + bomb)
+    assert tracemalloc.get_traced_memory()[1] < 4 * len(bomb)
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [(4, 7, "codec"), (12, 1 << 30, "number of records"), (16, 3, "bytes stored"),
+     (16, 1 << 31, "impossible length")],
+)  # fmt: skip
+def test_a_header_that_can_t_be_is_refused_whatever_its_checksum(field, value, says):
+    packed = bytearray(frame_of(LOG, 0, [b"x"]).pack())
+    packed[field : field + 2 if field == 4 else field + 4] = value.to_bytes(
+        2 if field == 4 else 4, "little"
+    )
+    packed[20:24] = bytes(4)
+    packed[20:24] = zlib.crc32(packed).to_bytes(4, "little")
+    with pytest.raises(LogCorruptError, match=says):
+        unpack_frame(packed)
+
+
+def test_a_log_made_up_to_mislead_the_scan_is_read_in_bounded_memory(tmp_path):
+    """Every 48 bytes claim to be a frame of 16 MiB; an intact one at the end is found."""
+    claims = struct.pack("<4sHHIIIIQ16s", b"SPFR", 0, 0, 8 << 20, 0, 8 << 20, 7, 0, LOG)
+    last = frame_of(LOG, 1, [b"found"])
+    path = write(tmp_path / "a.log", [])
+    path.write_bytes(path.read_bytes() + b"damage" + claims * ((8 << 20) // 48) + last.pack())
+    tracemalloc.start()
+    found, reader = read(path)
+    assert tracemalloc.get_traced_memory()[1] < 40 << 20
+    tracemalloc.stop()
+    assert (found, len(reader.corrupt)) == ([last], 1)
+
+
 def test_a_frame_of_impossible_length_is_refused():
     """A length that no frame has is not believed, nor allocated."""
     packed = bytearray(frame_of(LOG, 0, [b"x"]).pack())
@@ -135,8 +194,6 @@ def test_a_frame_of_impossible_length_is_refused():
 
 def test_a_record_of_a_newer_rank_decodes():
     """Fields that a newer version appends are ignored; those an older one lacks have defaults."""
-    import msgspec
-
     point = Metric(seq=3, activity=1, signature=0, step=None, at_ns=9, value=0.5)
     fields = msgspec.msgpack.decode(encode(point))
     assert decode(msgspec.msgpack.encode([*fields, "from the future"])) == point
