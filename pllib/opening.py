@@ -6,22 +6,26 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from . import identity, launch, mounts, sender
+from . import identity, launch, mounts
+from .connection import Finder, hello
+from .ends import close_unmanaged
 from .errors import Error, NotAProjectError
 from .facts import surroundings
 from .log import Owner
+from .outbox import Outbox
 from .project import Project, choose_endpoint, find, read_endpoint
 from .records import Context
-from .sender import Connection, Outbox
-from .session import Session, close_unmanaged
+from .session import Session
 from .settings import Settings, from_process
 from .spool import Spool
 from .values import as_text, interned
 
-SHARED_MEMORY = "/dev/shm"
+if TYPE_CHECKING:
+    from .sweeping import Sweeper
 
 _opened = itertools.count()
 
@@ -52,17 +56,20 @@ def open_session(
     if chosen.mode == "off":
         return None
     project.create()
+    sweeper = _sweeper(project)
     close_unmanaged()
-    context = _context(project, study, experiment, run, name, workflow, tags, facts)
+    context = sweeper.context(
+        _context(project, study, experiment, run, name, workflow, tags, facts)
+    )
     mine = launch.process()
     owner = Owner(
         launch.host(), mine.boot_id, mine.pid, mine.started,
         context.run, context.facts.get("job_id", ""), project.key,
     )  # fmt: skip
     spool = _new_spool(project, chosen, owner)
-    connect, missing = _connector(project, chosen, context, spool.log_id)
-    outbox = Outbox(project.spool / f"{spool.log_id.hex()}.log", spool)
-    session = Session(context, spool, chosen, outbox, connect)
+    spool.sweep = sweeper.sweep
+    finder, missing = _finder(project, chosen, context, spool.log_id)
+    session = Session(context, spool, chosen, Outbox(project.spool, spool.header), finder)
     session.begin(context, config, resume_from)
     if chosen.telemetry_s:
         from .telemetry import Sampler
@@ -74,6 +81,13 @@ def open_session(
     if context.rank == 0:  # once, not by every rank
         _tell(session, context, missing)
     return session
+
+
+def _sweeper(project: Project) -> Sweeper:
+    from .redaction import load
+    from .sweeping import Sweeper
+
+    return Sweeper(load(project.config, os.environ))
 
 
 def _tell(session: Session, context: Context, missing: str) -> None:
@@ -169,26 +183,28 @@ def _new_spool(project: Project, settings: Settings, owner: Owner) -> Spool:
     """Make the spool where it can be mapped: as set, in the project, else in shared memory."""
     from pathlib import Path
 
+    from .places import own_place
+
     folder = Path(settings.spool_dir) if settings.spool_dir else project.spool
     if mounts.mount_of(folder).kind not in mounts.MAPPABLE:
-        folder = Path(SHARED_MEMORY, f"sprov-{os.getuid()}")
+        folder = own_place()
     name = f"{os.urandom(8).hex()}.spool"
     return Spool(folder / name, owner, settings.flush_bytes, settings.spool_limit_bytes)
 
 
-def _connector(
+def _finder(
     project: Project, settings: Settings, context: Context, log_id: bytes
-) -> tuple[Callable[[], Connection] | None, str]:
-    """Return how to connect to the tracker; else None, and why, if there is to be one."""
+) -> tuple[Finder | None, str]:
+    """Return what finds the tracker, None without one; and what to say if it is not there."""
     if settings.mode != "online":
         return None, ""
+    choose = partial(choose_endpoint, project, os.environ)
+    finder = Finder(choose, hello(log_id, context.run, context.rank, context.host))
     missing = f"records go to {project.spool}; `sprov ingest` takes them in"
-    path = choose_endpoint(project, os.environ)
     try:
-        endpoint = read_endpoint(path) if path is not None else None
+        finder.has_moved()
+        if finder.endpoint is None and (path := choose()) is not None:
+            read_endpoint(path)  # one that was asked for and is not there is named
     except Error as exc:
-        return None, f"{exc}; {missing}"
-    if endpoint is None or not endpoint.tracker:
-        return None, f"no tracker found, so {missing}"
-    hello = sender.hello(log_id, context.run, context.rank, context.host)
-    return lambda: Connection(endpoint, hello), ""
+        return finder, f"{exc}; {missing}"
+    return finder, "" if finder.endpoint else f"no tracker found, so {missing}"

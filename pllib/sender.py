@@ -2,105 +2,67 @@
 
 Each round: retire chunks whose oldest record is of flush age, seal what was retired, and hand the
 frames on.  Online they go to the tracker over DEALER and stay in the spool until acknowledged; a
-reconnect sends all that is not.  Offline they are appended to a packed log in the project.  What
-could not be handed on when the session closes goes the same way; if even that fails, the spool
-stays where it is and says so.
+reconnect sends all that is not.  Without a tracker, or with one that does not take our key or log,
+they are appended to a packed log in the project.  What could not be handed on when the session
+closes goes the same way; if even that fails, the spool stays where it is and says so.
+
+As long as no tracker has welcomed us the endpoint file is looked at: a tracker that was started
+again elsewhere has written it anew.
 
 libzmq 4.3.5 reconnects by itself, but what was in a dead pipe is lost without a word
-(163 of 600 in a 6 s cut): hence acknowledgements, and the resend when WELCOME comes again.
+(163 of 600 in a 6 s cut): hence acknowledgements, and the resend after a handshake.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import zmq
 
 from . import wire
-from .errors import UnavailableError
+from .connection import WINDOW_FRAMES, Connection, reason_of
+from .errors import Error
 from .foreign import suppressing
-from .log import FORMAT_VERSION, LogWriter, frame_key
-from .project import Endpoint
-from .sharing import make_folder
-from .spool import Chunk, Spool, Writer
+from .spool import Chunk, Spool
+from .writer import WRITE_S, Writer
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from .connection import Finder
+    from .outbox import Outbox
 
-WINDOW_FRAMES = 64
-"""Frames sent and not acknowledged; the credit that keeps a slow tracker from being flooded."""
 HELLO_EVERY_S = 1.0
 """Until the tracker answers."""
-RESEND_S = 3.0
-"""A frame not acknowledged by then is sent again, after another HELLO."""
+RESEND_S, MAX_RESEND_S = 3.0, 48.0
+"""A frame not acknowledged by then is sent again, after another HELLO; twice as patiently each time
+on one connection, since a slow tracker is only slower for what it gets twice."""
+LOOK_EVERY_S, MAX_LOOK_S = 1.0, 10.0
+"""At the endpoint file: of thousands of ranks, for as long as an outage may last."""
+CONNECT_AGAIN_S, MAX_CONNECT_AGAIN_S = 5.0, 60.0
+"""A connection that did not come about, where no other tracker is known."""
 OFFLINE_AGE_S = 2.0
+OUTBOX_FRAMES = 64
+"""Written before a sync."""
+RETRY_S = 1.0
+"""The outbox, after its disk was full or failed."""
+MESSAGES_A_ROUND = 1000
+UNREADABLE = (msgspec.MsgspecError, struct.error, IndexError, ValueError)
 
 
-class Outbox:
-    """Where offline frames go: one packed log in the project, made when there is a first frame."""
+class Guest(Protocol):
+    """What the sender says to its session, on the sender's thread."""
 
-    def __init__(self, path: Path, spool: Spool) -> None:
-        self.path = path
-        self._header = spool.header
-        self._writer: LogWriter | None = None
-
-    def append(self, frames: list[bytes]) -> None:
-        """Append and sync.
-
-        Raises:
-            OSError: The folder can't be written or the disk is full.
-        """
-        if self._writer is None:
-            make_folder(self.path.parent)
-            self._writer = LogWriter(self.path, self._header)
-        self._writer.append(frames)
-        self._writer.sync()
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-
-
-class Connection:
-    """A DEALER to the tracker."""
-
-    def __init__(self, endpoint: Endpoint, hello: wire.Hello) -> None:
-        self._context = zmq.Context()
-        self.socket = self._context.socket(zmq.DEALER)
-        self.socket.linger = 0
-        self.socket.sndhwm = 2 * WINDOW_FRAMES
-        self.socket.reconnect_ivl = 100
-        self.socket.reconnect_ivl_max = 2000
-        self.socket.heartbeat_ivl = 2000
-        self.socket.heartbeat_timeout = 6000
-        self.socket.curve_serverkey = endpoint.server_public_key.encode()
-        self.socket.curve_publickey = endpoint.client_public_key.encode()
-        self.socket.curve_secretkey = endpoint.client_secret_key.encode()
-        self.socket.connect(endpoint.tracker)
-        self._hello = hello
-        self.welcome: wire.Welcome | None = None
-
-    def say_hello(self) -> None:
-        hello = msgspec.structs.replace(self._hello, clock_ns=time.time_ns())
-        self.send([wire.HELLO, msgspec.msgpack.encode(hello)])
-
-    def send(self, parts: list[bytes]) -> bool:
-        try:
-            self.socket.send_multipart(parts, flags=zmq.DONTWAIT, copy=True)
-        except zmq.Again:
-            return False
-        return True
-
-    def close(self) -> None:
-        self.socket.close()
-        self._context.term()
+    def tick(self, now: float) -> None: ...
+    def tell(self, message: str) -> None: ...
+    def lose(self, reason: str, n_records: int = 1) -> None: ...
 
 
 class Sender:
@@ -111,9 +73,9 @@ class Sender:
         spool: Spool,
         leases: dict[Chunk, Writer],
         outbox: Outbox,
-        connect: Callable[[], Connection] | None,
+        finder: Finder | None,
         flush_age_s: float,
-        on_tick: Callable[[float], None],
+        guest: Guest,
     ) -> None:
         self.retired: deque[Chunk] = deque()
         self.unacked: dict[int, Chunk] = {}
@@ -122,14 +84,17 @@ class Sender:
         self._spool = spool
         self._leases = leases
         self._outbox = outbox
-        self._connect = connect
-        self._age_s = flush_age_s if connect else max(flush_age_s, OFFLINE_AGE_S)
-        self._on_tick = on_tick
+        self._finder = finder
+        self._flush_age_s = flush_age_s
+        self._guest = guest
         self._stop_at: float | None = None
+        self._force_at = 0.0
         self._wake_r, self._wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._connection: Connection | None = None
         self._sent: dict[int, float] = {}
-        self._hello_at = 0.0
+        self._patience_s = RESEND_S
+        self._hello_at = self._look_at = self._connect_at = self._write_at = 0.0
+        self._look_s, self._connect_s = LOOK_EVERY_S, CONNECT_AGAIN_S
         self._thread = threading.Thread(target=self._run, name="sprov-sender", daemon=True)
 
     def start(self) -> None:
@@ -150,7 +115,9 @@ class Sender:
         Returns:
             True when nothing is left in the spool that is not elsewhere.
         """
-        self._stop_at = time.monotonic() + timeout_s
+        now = time.monotonic()
+        self._force_at = now + min(WRITE_S, timeout_s)
+        self._stop_at = now + timeout_s
         self.wake()
         if self._thread.ident is None:  # no thread was to be had: what it would do at its end
             self._leave()
@@ -162,16 +129,27 @@ class Sender:
         os.close(self._wake_w)
         return not self.unacked and not self.retired and not self._leases
 
+    @property
+    def status(self) -> str:
+        """online if a tracker was found, reached or not, else offline."""
+        found = self._finder is not None and self._finder.endpoint is not None
+        return "online" if found else "offline"
+
+    @property
+    def _age_s(self) -> float:
+        online = self._connection is not None
+        return self._flush_age_s if online else max(self._flush_age_s, OFFLINE_AGE_S)
+
     def _run(self) -> None:
-        try:
-            if self._connect is not None:
-                self._connection = self._connect()
-            while not self._is_finished():
+        while not self._is_finished():
+            try:
                 self._round()
-        except Exception as exc:  # noqa: BLE001  a guest's thread must not print a traceback
-            self.trouble = f"sender stopped: {type(exc).__name__}: {exc}"
-        finally:
-            self._leave()
+                self._wait()
+            except Exception as exc:  # noqa: BLE001  a guest's thread must not print a traceback
+                self.trouble = f"sender: {type(exc).__name__}: {exc}"
+                self._disconnect()
+                time.sleep(WRITE_S)  # it may be so again at once
+        self._leave()
 
     def _is_finished(self) -> bool:
         if self._stop_at is None:
@@ -181,16 +159,17 @@ class Sender:
 
     def _round(self) -> None:
         now = time.monotonic()
-        self._on_tick(now)
+        self._guest.tick(now)
         self._retire_aged(now)
         self._seal()
+        self._look(now)
         if self._connection is None:
-            self._write_out()
+            if now >= self._write_at:
+                self._write_out(now)
         else:
             self._ship(self._connection, now)
         if len(self._spool.free) < len(self.unacked) + 4:
             self._spool.grow()
-        self._wait()
 
     def _retire_aged(self, now: float) -> None:
         for chunk, writer in list(self._leases.items()):
@@ -202,9 +181,10 @@ class Sender:
                 self.retired.append(retired)
 
     def _retire_at_end(self, chunk: Chunk, writer: Writer) -> None:
-        """Take a chunk whatever its writer does: one that was interrupted stays busy for ever."""
+        """Take a chunk; in the end a busy one's too: one that was interrupted stays so for ever."""
         retired = writer.retire()
-        if retired is None and self._leases.pop(chunk, None) is not None:
+        overdue = time.monotonic() >= self._force_at
+        if retired is None and overdue and self._leases.pop(chunk, None) is not None:
             retired = chunk
         if retired is not None:
             self.retired.append(retired)
@@ -218,52 +198,134 @@ class Sender:
             else:
                 self._spool.recycle(chunk)
 
-    def _write_out(self) -> None:
-        if not self.unacked:
+    def _look(self, now: float) -> None:
+        """Connect, and anew if the tracker has moved, as long as none has welcomed us."""
+        connection = self._connection
+        if self._finder is None or (connection is not None and connection.welcome is not None):
             return
+        if now >= self._look_at:
+            self._look_at = now + self._look_s
+            self._look_s = min(1.1 * self._look_s, MAX_LOOK_S)
+            try:
+                if self._finder.has_moved():
+                    self._disconnect()
+                    self._connect_at = 0.0
+            except Error as exc:
+                self.trouble = str(exc)
+        if now >= self._connect_at and (connection is None or not connection.is_open):
+            self._connect(self._finder, now)
+
+    def _connect(self, finder: Finder, now: float) -> None:
+        self._disconnect()
+        self._connect_at = now + self._connect_s
+        self._connect_s = min(2 * self._connect_s, MAX_CONNECT_AGAIN_S)
         try:
-            self._outbox.append([self._spool.frame(chunk) for chunk in self.unacked.values()])
-        except OSError as exc:
-            self.trouble = f"{self._outbox.path}: {exc.strerror or exc}"
-            return
-        self._release(list(self.unacked))
+            self._connection = finder.connect()
+        except Error as exc:
+            self.trouble = str(exc)
+            self._guest.tell(self.trouble)
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        self._sent.clear()
+        if connection is not None:
+            with contextlib.suppress(zmq.ZMQError):
+                connection.close()
+
+    def _write_out(self, now: float) -> None:
+        """Move frames to the outbox; those that its disk does not take stay in the spool."""
+        while self.unacked:
+            chunks = list(islice(self.unacked.values(), OUTBOX_FRAMES))
+            n_frames = self._outbox.append(self._spool.frame(chunk) for chunk in chunks)
+            self._release([chunk.number for chunk in chunks[:n_frames]])
+            if self._outbox.trouble:
+                self.trouble = self._outbox.trouble
+                self._write_at = now + RETRY_S
+                return
 
     def _release(self, numbers: Iterable[int]) -> None:
         for number in numbers:
+            self.trouble = ""
             self._sent.pop(number, None)
             if (chunk := self.unacked.pop(number, None)) is not None:
                 self._spool.recycle(chunk)
 
     def _ship(self, connection: Connection, now: float) -> None:
-        while connection.socket.poll(0):
+        if connection.watch():  # what was sent to a connection that broke is lost
+            self._sent.clear()
+            self._patience_s = RESEND_S
+            self._hello_at = 0.0
+        for _ in range(MESSAGES_A_ROUND):
+            if not connection.socket.poll(0):
+                break
             self._receive(connection, connection.socket.recv_multipart(), now)
-        if connection.welcome is None:
-            if now - self._hello_at > HELLO_EVERY_S:
+        if connection.refusal:
+            self.trouble = connection.refusal
+            self._guest.tell(self.trouble)
+            self._disconnect()
+        elif connection.welcome is None:
+            if now - self._hello_at > HELLO_EVERY_S and connection.say_hello():
                 self._hello_at = now
-                connection.say_hello()
-            return
-        for number in [n for n, at in self._sent.items() if now - at > RESEND_S]:
-            del self._sent[number]
+        else:
+            self._send(connection, now)
+
+    def _send(self, connection: Connection, now: float) -> None:
+        late = [number for number, at in self._sent.items() if now - at > self._patience_s]
+        if late:
             connection.welcome = None
+            self._patience_s = min(2 * self._patience_s, MAX_RESEND_S)
+            for number in late:
+                del self._sent[number]
+            return
         for number, chunk in list(self.unacked.items()):
             if len(self._sent) >= WINDOW_FRAMES:
                 return
-            if number not in self._sent and connection.send([wire.FRAME, self._spool.frame(chunk)]):
-                self._sent[number] = now
+            if number in self._sent:
+                continue
+            if not connection.send([wire.FRAME, self._spool.frame(chunk)]):
+                return
+            self._sent[number] = now
 
     def _receive(self, connection: Connection, parts: list[bytes], now: float) -> None:
-        if parts[0] == wire.ACK:
-            ours = self._spool.log_id
-            self._release([number for log, number in wire.unpack_keys(parts[1]) if log == ours])
-        elif parts[0] == wire.WELCOME:
+        try:
+            self._take(connection, parts, now)
+        except UNREADABLE as exc:
+            self.trouble = f"the tracker at {connection.address} says what can't be read: {exc}"
+
+    def _take(self, connection: Connection, parts: list[bytes], now: float) -> None:
+        name = parts[0]
+        if name == wire.ACK:
+            self._release(self._ours(parts[1]))
+        elif name == wire.WELCOME:
             connection.welcome = msgspec.msgpack.decode(parts[1], type=wire.Welcome)
-            self._sent.clear()
-        elif parts[0] == wire.REFUSED:
-            self.trouble = f"the tracker refused: {parts[2].decode(errors='replace')}"
-            for _, number in wire.unpack_keys(parts[1]):
+            self._look_at, self._look_s = now, LOOK_EVERY_S
+            self._connect_s = CONNECT_AGAIN_S
+        elif name == wire.REJECTED:
+            self._reject(self._ours(parts[1]), reason_of(parts))
+        elif name == wire.REFUSED and not parts[1]:
+            connection.refusal = (
+                f"the tracker at {connection.address} does not take this log: {reason_of(parts)}"
+            )
+        elif name == wire.REFUSED:
+            self.trouble = f"the tracker refused: {reason_of(parts)}"
+            for number in self._ours(parts[1]):
                 self._sent.pop(number, None)
             connection.welcome = None
             self._hello_at = now
+        elif name == wire.HELLO:
+            self._sent.clear()
+            connection.welcome = None
+
+    def _ours(self, keys: bytes) -> list[int]:
+        ours = self._spool.log_id
+        return [number for log_id, number in wire.unpack_keys(keys) if log_id == ours]
+
+    def _reject(self, numbers: list[int], reason: str) -> None:
+        """Give up frames that the tracker will never take."""
+        for number in numbers:
+            if (chunk := self.unacked.get(number)) is not None:
+                self._guest.lose(f"the tracker rejects: {reason}", chunk.n_records)
+        self._release(numbers)
 
     def _wait(self) -> None:
         """Sleep until woken, answered, or half a flush age has passed."""
@@ -272,72 +334,19 @@ class Sender:
         poller.register(self._wake_r, zmq.POLLIN)
         if self._connection is not None:
             poller.register(self._connection.socket, zmq.POLLIN)
+            poller.register(self._connection.monitor, zmq.POLLIN)
         poller.poll(timeout_ms)
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_r, 4096)
 
     def _leave(self) -> None:
         try:
-            if self._connection is not None:
-                self._connection.close()
+            self._disconnect()
             self._stop_at = time.monotonic()
+            self._force_at = 0.0
             self._retire_aged(self._stop_at)
             self._seal()
-            self._write_out()
+            self._write_out(self._stop_at)
             self._outbox.close()
         except Exception as exc:  # noqa: BLE001  the spool keeps what could not be moved
             self.trouble = f"{type(exc).__name__}: {exc}"
-
-
-def hello(log_id: bytes, run: str, rank: int, host: str) -> wire.Hello:
-    return wire.Hello(FORMAT_VERSION, log_id, run, rank, host, os.getpid(), 0)
-
-
-def ask_status(endpoint: Endpoint, timeout_s: float = 3.0) -> dict[str, Any]:
-    """Ask a tracker for its counts.
-
-    Raises:
-        UnavailableError: It does not answer.
-    """
-    connection = Connection(endpoint, hello(bytes(16), "", 0, ""))
-    try:
-        connection.send([wire.STATUS])
-        while connection.socket.poll(int(timeout_s * 1000)):
-            name, body = connection.socket.recv_multipart()
-            if name == wire.STATUS:
-                return dict(msgspec.json.decode(body))
-    finally:
-        connection.close()
-    raise UnavailableError(f"the tracker at {endpoint.tracker} does not answer")
-
-
-def deliver(endpoint: Endpoint, frames: Iterable[bytes], timeout_s: float = 10.0) -> Iterator[int]:
-    """Send packed frames to a tracker; yield how many it has acknowledged, as it goes on.
-
-    Raises:
-        UnavailableError: It refuses, or is silent for `timeout_s`.
-    """
-    connection = Connection(endpoint, hello(bytes(16), "", 0, ""))
-    source = iter(frames)
-    waiting: set[wire.FrameKey] = set()
-    n_done, more = 0, True
-    try:
-        while more or waiting:
-            while more and len(waiting) < WINDOW_FRAMES:
-                frame = next(source, None)
-                more = frame is not None
-                if frame is not None and connection.send([wire.FRAME, frame]):
-                    waiting.add(frame_key(frame))
-            if not waiting:
-                break
-            if not connection.socket.poll(int(timeout_s * 1000)):
-                raise UnavailableError(f"the tracker at {endpoint.tracker} does not answer")
-            name, keys, *rest = connection.socket.recv_multipart()
-            if name == wire.REFUSED:
-                raise UnavailableError(f"the tracker refused: {rest[0].decode(errors='replace')}")
-            acknowledged = {(bytes(log), number) for log, number in wire.unpack_keys(keys)}
-            n_done += len(waiting & acknowledged)
-            waiting -= acknowledged
-            yield n_done
-    finally:
-        connection.close()

@@ -14,17 +14,15 @@ from __future__ import annotations
 import atexit
 import functools
 import itertools
-import os
 import sys
 import threading
 import time
-import weakref
 from collections import Counter, deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import resources
+from . import ends, resources
 from .execution import (
     Execution,
     Transformation,
@@ -37,20 +35,19 @@ from .recording import NOTHING, innermost
 from .records import ROOT, Closed, Context, Declared, Ended, Started, encode
 from .series import Line, merged
 from .shape import Shape, Shapes
-from .spool import Chunk, Spool, Writer
+from .spool import Chunk, Spool
 from .values import interned
+from .writer import WRITE_S, Writer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .sender import Connection, Outbox
+    from .connection import Finder
+    from .outbox import Outbox
     from .settings import Settings
     from .telemetry import Sampler
 
 Result = TypeVar("Result")
-
-_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
-_fork_hook = False
 
 
 class _Local(threading.local):
@@ -90,7 +87,7 @@ class Session(Execution):
         spool: Spool,
         settings: Settings,
         outbox: Outbox,
-        connect: Callable[[], Connection] | None,
+        finder: Finder | None,
     ) -> None:
         self._session = self
         self._settings = settings
@@ -99,7 +96,9 @@ class Session(Execution):
         self._leases: dict[Chunk, Writer] = {}
         self._writers: list[Writer] = []
         self._idle: deque[Writer] = deque()
-        self._closed = self._closing = self._entered = False
+        self.is_closed = self.is_managed = self._closing = False
+        self._closer = 0
+        """The thread that writes the end, when no other may write any more."""
         self._told: set[str] = set()
         self._tick_at = 0.0
         self._announced: set[int] = set()
@@ -123,10 +122,12 @@ class Session(Execution):
         self._began = self.guard(resources.used)
         from .sender import Sender  # not before a session is opened
 
-        self._sender = Sender(
-            spool, self._leases, outbox, connect, settings.flush_age_s, self._tick
-        )
-        self.status = "online" if connect else "offline"
+        self._sender = Sender(spool, self._leases, outbox, finder, settings.flush_age_s, self)
+
+    @property
+    def status(self) -> str:
+        """online if there is a tracker, else offline."""
+        return self._sender.status
 
     @property
     def log_id(self) -> bytes:
@@ -157,12 +158,10 @@ class Session(Execution):
             self._sender.start()
         except RuntimeError as exc:  # no thread to be had, as at interpreter exit: spool only
             self.tell(f"no sender: {exc}; records stay in {self.spool_path}")
-        _watch_forks()
-        _sessions.add(self)
-        atexit.register(self.close)
+        ends.enrol(self)
 
     def __enter__(self) -> Session:
-        self._entered = True
+        self.is_managed = True
         return self
 
     def __exit__(
@@ -193,7 +192,7 @@ class Session(Execution):
         Returns:
             The writer that has it, None if it was not kept.
         """
-        if self._closed:
+        if self.is_closed and threading.get_ident() != self._closer:
             self.lost["after close"] += 1
             return None
         writer = self.local.writer
@@ -203,7 +202,10 @@ class Session(Execution):
             return writer
         if self._settings.spool_full == "block" and self._wait_for_room():
             return self.write_shaped(shape, make)
-        self.lose("spool full")
+        if self.is_closed:
+            self.lost["after close"] += 1
+        else:
+            self.lose("spool full")
         return None
 
     def _new_writer(self) -> Writer:
@@ -265,14 +267,15 @@ class Session(Execution):
             with suppressing(Exception):  # a closed or foreign stderr may raise anything
                 sys.stderr.write(f"sprov: rank {self.rank}: {message}\n")
 
-    def _tick(self, now: float) -> None:
+    def tick(self, now: float) -> None:
         """On the sender's thread: a start record for each transformation that is open for long."""
         if now - self._tick_at < self._settings.flush_age_s:
             return
         self._tick_at = now
-        before_ns = time.time_ns() - int(self._settings.flush_age_s * 1e9)
+        before_ns = time.perf_counter_ns() - int(self._settings.flush_age_s * 1e9)
         for execution in list(self.open_transformations.values()):
-            if execution.started_ns < before_ns and execution.seq not in self._announced:
+            is_long = 0 < execution._clock < before_ns  # 0 as long as it is being entered
+            if is_long and execution.seq not in self._announced:
                 self._announced.add(execution.seq)
                 self.guard(self._announce, execution)
         self._announced.intersection_update(list(self.open_transformations))
@@ -303,7 +306,7 @@ class Session(Execution):
         if self.sampler is not None:
             self.guard(self.sampler.stop)
         self.guard(self._write_end, error)
-        self._closed = True
+        self.is_closed, self._closer = True, 0
         atexit.unregister(self.close)
         self.guard(self._finish, self._settings.close_timeout_s if timeout_s is None else timeout_s)
 
@@ -313,7 +316,26 @@ class Session(Execution):
             summary = functools.partial(totals.summary, self.next_seq())
             self.write_shaped(totals.shape, summary)
 
+    def _stop_others(self) -> None:
+        """Have records of other threads refused and counted from here on.
+
+        A thread that is in the middle of a write gets to its end, unless that takes too long.
+        """
+        self.is_closed, self._closer = True, threading.get_ident()
+        self._spool.reserve(self._closer)
+        others = [writer for writer in self._writers if writer is not self.local.writer]
+        deadline = time.monotonic() + WRITE_S
+        while others:
+            for writer in others:
+                if (chunk := writer.retire()) is not None:
+                    self._sender.retire(chunk)
+            others = [writer for writer in others if writer.busy or writer.limit]
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.0005 if others else 0)
+
     def _write_end(self, error: BaseException | None) -> None:
+        self._stop_others()
         self.guard(self._summarise)
         at_ns = time.time_ns()
         plain = (self.kind, self.name, NOTHING, NOTHING)
@@ -338,33 +360,8 @@ class Session(Execution):
 
     def abandon(self) -> None:
         """In a forked child: capture nothing; the parent's session goes on in the parent."""
-        self._closed = self._closing = True
+        self.is_closed = self._closing = True
         self.local = _Local()
         self.lost = Counter()
         self.open_transformations = {}
         atexit.unregister(self.close)
-
-
-def _watch_forks() -> None:
-    global _fork_hook
-    if not _fork_hook:
-        _fork_hook = True
-        os.register_at_fork(after_in_child=_abandon_all)
-
-
-def _abandon_all() -> None:
-    for session in list(_sessions):
-        session.abandon()
-    _sessions.clear()
-    innermost.set(None)
-
-
-def latest() -> Session | None:
-    """Return the open session of this process, for threads that inherit no context."""
-    return next(iter(s for s in _sessions if not s._closed), None)
-
-
-def close_unmanaged() -> None:
-    """Close sessions that no `with` will: in a notebook a second `open` ends the first."""
-    for session in [s for s in _sessions if not s._closed and not s._entered]:
-        session.close()

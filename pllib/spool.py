@@ -11,14 +11,6 @@ Guarantees:
 
 Assumptions: attribute reads and writes of one object are seen by other threads in order, as
 CPython has it; 32-bit stores into a mapping are not torn; the machine is little-endian.
-
-How the sender takes a chunk that is not full: it sets ``limit`` to 0, which sends the writer's
-next record to another chunk, and goes on only if ``busy`` is then False.  The writer sets ``busy``
-before it reads ``limit``, so one of the two sees the other.  Then the sender reads how far the
-chunk is filled and pops the lease.  A writer that moves on pops it too, before it changes anything;
-who pops it has the chunk.  A ``limit`` of 0 that hits the writer's next chunk only makes it move on
-once more.  ``busy`` also tells a signal handler that captures in the middle of a write to use
-another writer.
 """
 
 from __future__ import annotations
@@ -30,7 +22,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .errors import UnavailableError
 from .foreign import is_theirs, suppressing
@@ -48,17 +40,16 @@ from .log import (
     seal_header,
 )
 from .records import CONTEXT_TAG, SIGNATURE_TAG
-from .series import Line, Totals, fold
-from .shape import Shape
 from .sharing import make_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FIRST_EXTENT_CHUNKS = 8
+"""Never fewer later: what is left of a disk then is for others, who may be less well prepared."""
 MAX_EXTENT_BYTES = 64 << 20
 RETRY_S = 1.0
-"""After the disk was full; each try may take as long as a hundred records."""
+"""After the disk was full."""
 MADV_POPULATE_WRITE = 23
 
 
@@ -97,6 +88,13 @@ class Spool:
         self._extents: list[tuple[mmap.mmap, memoryview]] = []
         self._growing = threading.Lock()
         self._grow_at = 0.0
+        self._n_chunks = 0
+        """Of the last extent that was tried or had."""
+        self._is_full = False
+        """There was no space: only the sender tries again, which nobody waits for."""
+        self._only: int | None = None
+        self.sweep: Callable[[bytes, int], bytes] | None = None
+        """Takes secrets out of a payload for which there is so much room."""
         self._numbers = itertools.count()
         try:
             make_folder(path.parent)
@@ -111,14 +109,19 @@ class Spool:
         return self.header.log_id
 
     def lease(self) -> Chunk | None:
-        """Return a free chunk, its frame begun; None at the limit or on a full disk."""
+        """Return a free chunk, its frame begun; None at the limit or on a full disk.
+
+        None too for a thread for which it is not reserved.
+        """
+        if self._only is not None and threading.get_ident() != self._only:
+            return None
         deadline = time.monotonic() + 1.0
         while True:
             try:
                 chunk = self.free.pop()  # the one last freed: still in the cache
                 break
             except IndexError:
-                if not self.grow() and not self.free:
+                if (self._is_full or not self.grow()) and not self.free:
                     return None
             if time.monotonic() > deadline:  # who had the lock was interrupted, or is our caller
                 self._growing = threading.Lock()
@@ -129,9 +132,14 @@ class Spool:
         chunk.map[chunk.base : chunk.base + FRAME_BYTES] = head
         return chunk
 
+    def reserve(self, thread: int) -> None:
+        """Let only one thread, by its ident, have chunks from here on."""
+        self._only = thread
+
     def grow(self) -> bool:
         """Allocate another extent, as large as all before it; False if that can't be.
 
+        A smaller one is tried next, and when even that can't be had, all again after a while.
         Another thread that is at it is waited for, not longer than a second: it may be the very
         thread that a signal handler, our caller, interrupted.
         """
@@ -141,25 +149,39 @@ class Spool:
             time.sleep(0.0005)
             return True
         try:
-            have = (self.size - HEADER_BYTES) // self.stride
-            room = (self.limit_bytes - self.size) // self.stride
-            most = max(MAX_EXTENT_BYTES // self.stride, 1)
-            n_chunks = min(have, room, most)
+            n_chunks = self._next_extent()
             if n_chunks <= 0:
                 return False
+            self._n_chunks = n_chunks
             self._extend(n_chunks)
+            self._is_full = False
             return True
         except OSError as exc:
             if is_theirs(exc):  # a TimeoutError, say
                 raise
-            self._grow_at = time.monotonic() + RETRY_S
+            if self._n_chunks <= FIRST_EXTENT_CHUNKS:
+                self._grow_at = time.monotonic() + RETRY_S
+            self._is_full = True
             return False
         finally:
             self._growing.release()
 
+    def _next_extent(self) -> int:
+        """Return how many chunks to try to add."""
+        have = (self.size - HEADER_BYTES) // self.stride
+        room = (self.limit_bytes - self.size) // self.stride
+        most = max(MAX_EXTENT_BYTES // self.stride, 1)
+        if self._is_full and self._n_chunks > FIRST_EXTENT_CHUNKS:
+            most = min(most, max(self._n_chunks // 4, FIRST_EXTENT_CHUNKS))
+        return min(have, room, most)
+
     def _extend(self, n_chunks: int) -> None:
         start, length = self.size, n_chunks * self.stride
-        os.posix_fallocate(self._fd, start, length)
+        try:
+            os.posix_fallocate(self._fd, start, length)
+        except OSError:
+            os.ftruncate(self._fd, start)  # ext4 keeps what it had found so far
+            raise
         mapped = mmap.mmap(self._fd, length, offset=start)
         words = memoryview(mapped).cast("I")
         self._extents.append((mapped, words))
@@ -174,10 +196,21 @@ class Spool:
         if not chunk.end:
             self.measure(chunk)
         payload = chunk.map[start : chunk.end]
+        if self.sweep is not None:
+            payload = self._swept(chunk, payload, self.sweep)
         chunk.used = FRAME_BYTES + len(payload)
         frame = Frame(self.log_id, chunk.number, chunk.n_records, payload)
         chunk.map[chunk.base : start] = seal_header(frame, payload)
         return chunk.n_records
+
+    def _swept(self, chunk: Chunk, payload: bytes, sweep: Callable[[bytes, int], bytes]) -> bytes:
+        """Return a payload without secrets, which are then not in the file any more either."""
+        swept = sweep(payload, self.stride - FRAME_BYTES)
+        if swept is not payload:
+            start = chunk.base + FRAME_BYTES
+            rest = bytes(max(len(payload) - len(swept), 0))
+            chunk.map[start : start + len(swept) + len(rest)] = swept + rest
+        return swept
 
     def measure(self, chunk: Chunk) -> None:
         """Walk a chunk that its writer did not leave in order, up to what was committed."""
@@ -212,155 +245,6 @@ class Spool:
         os.close(self._fd)
         if not keep:
             self.path.unlink(missing_ok=True)
-
-
-class Writer:
-    """One thread's place in the spool.
-
-    `pllib.execution` writes transformations and points of series by itself.
-    """
-
-    __slots__ = (
-        "at", "busy", "chunk", "context", "leases", "limit", "lines", "map", "n_before",
-        "n_records", "numbers", "on_retired", "since", "spool", "totals", "words",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        spool: Spool,
-        context: bytes,
-        leases: dict[Chunk, Writer],
-        on_retired: Callable[[Chunk], Any],
-    ) -> None:
-        self.spool = spool
-        self.context = context
-        self.leases = leases
-        self.on_retired = on_retired
-        self.busy = False
-        self.chunk: Chunk | None = None
-        self.map: Any = None
-        self.words: Any = None
-        self.at = self.limit = 0
-        self.n_records = self.n_before = 0
-        self.since = 0.0
-        self.numbers: dict[Shape | None, int] = {}
-        self.lines: dict[Any, Line] = {}
-        """Series that go on in this chunk, by the name that the user gives."""
-        self.totals: dict[str, Totals] = {}
-        """Of all points, by the name on the wire."""
-
-    def advance(self) -> bool:
-        """Move to a fresh chunk that begins with the session's context; False if there is none."""
-        self.limit = 0
-        retired, self.chunk = self.chunk, None
-        if retired is not None and self.leases.pop(retired, None) is not None:
-            self.leave(retired)
-            self.on_retired(retired)
-        chunk = self.spool.lease()
-        if chunk is None:
-            return False
-        self.numbers = {}
-        fold(self.lines)
-        self.map, self.words = chunk.map, chunk.words
-        self.at = chunk.base + FRAME_BYTES
-        self._copy(self.context)
-        self.since = time.monotonic()
-        self.n_before = self.n_records
-        self.chunk = chunk
-        self.leases[chunk] = self
-        self.limit = chunk.base + self.spool.stride
-        return True
-
-    def retire(self) -> Chunk | None:
-        """On the sender's thread: take the chunk if nothing is being written; else ask for it."""
-        chunk = self.chunk
-        self.limit = 0
-        if chunk is None or self.busy:
-            return None
-        end, n_records = self.at, self.n_records - self.n_before
-        if self.leases.pop(chunk, None) is None:
-            return None
-        chunk.end, chunk.n_records = end, n_records
-        return chunk
-
-    def leave(self, chunk: Chunk) -> None:
-        """Note in a chunk how far it is filled."""
-        chunk.end, chunk.n_records = self.at, self.n_records - self.n_before
-
-    def put(self, body: bytes) -> bool:
-        """Write one encoded record; False if it does not fit in this chunk."""
-        if self.at + record_bytes(len(body)) > self.limit:
-            return False
-        self._copy(body)
-        return True
-
-    def _copy(self, body: bytes) -> None:
-        at, length = self.at, len(body)
-        self.map[at + 4 : at + 4 + length] = body
-        self.words[at >> 2] = length
-        self.at = at + record_bytes(length)
-
-    def write(self, shape: Shape, make: Callable[[int], bytes]) -> bool:
-        """Write a record that refers to a shape; False if the spool is full.
-
-        The writer must not be busy.
-
-        Raises:
-            ValueError: No chunk has room for it; or whatever `make` raises.
-        """
-        self.busy = True
-        try:
-            for _ in range(3):
-                number = self._number(shape)
-                if number is not None and self.put(make(number)):
-                    self.n_records += 1
-                    self.busy = False
-                    return True
-                if not self.advance():
-                    break
-            else:  # waiting for room would not help
-                raise ValueError("a record is larger than a chunk of the spool")
-        except BaseException:
-            self.interrupted()
-            raise
-        self.busy = False
-        return False
-
-    def erase(self, at: int, stop: int) -> None:
-        """Take back what was not committed, so that a shorter record there ends where it ends."""
-        if not self.words[at >> 2]:
-            self.map[at + 4 : stop] = bytes(stop - at - 4)
-            self.busy = False
-
-    def interrupted(self) -> None:
-        """Give up the chunk after an exception in a write; what it has is found by walking."""
-        chunk, self.chunk = self.chunk, None
-        self.limit = 0
-        if chunk is not None and self.leases.pop(chunk, None) is not None:
-            self.spool.measure(chunk)
-            stop = chunk.base + self.spool.stride
-            chunk.map[chunk.end : stop] = bytes(stop - chunk.end)  # half a record, for the next use
-            self.n_records = self.n_before + chunk.n_records
-            self.on_retired(chunk)
-        self.busy = False
-
-    def count(self) -> int:
-        """Return how many records it has committed; one that was interrupted is looked at."""
-        chunk = self.chunk
-        if self.busy and chunk is not None and chunk in self.leases:
-            self.spool.measure(chunk)
-            return self.n_before + chunk.n_records
-        return self.n_records
-
-    def _number(self, shape: Shape) -> int | None:
-        """Return the shape's number in this chunk, written first if it is new."""
-        number = self.numbers.get(shape)
-        if number is None:
-            number = len(self.numbers)
-            if not self.put(shape.signature(number)):
-                return None
-            self.numbers[shape] = number
-        return number
 
 
 def _populate(mapped: mmap.mmap, at: int, length: int) -> None:

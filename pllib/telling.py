@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from . import identity, launch
-from .errors import UnavailableError
+from .delivery import deliver
+from .errors import LogError, UnavailableError
 from .log import LogWriter, Owner, frame_of, new_header
 from .project import Endpoint, Project
 from .records import NO_RANK, Closed, Context, Record, encode
-from .sender import deliver
 from .sharing import make_folder
 
 FRAME_RECORDS = 1000
@@ -49,13 +49,13 @@ def tell(
     mine = launch.process()
     owner = Owner(launch.host(), mine.boot_id, mine.pid, mine.started)
     header = new_header(owner)
-    frames = _frames(header.log_id, _context(project, run), records)
+    frames = _frames(header.log_id, _context(project, run), records, _sweep(project))
     if endpoint is not None:
         try:
             for _ in deliver(endpoint, frames, timeout_s):
                 pass
             return
-        except UnavailableError:
+        except (LogError, UnavailableError):
             pass  # a frame that it did take is the same frame when it comes again
     make_folder(project.spool)
     writer = LogWriter(project.spool / f"{header.log_id.hex()}.log", header)
@@ -66,14 +66,27 @@ def tell(
         writer.close()
 
 
-def _frames(log_id: bytes, context: Context, records: Sequence[Record]) -> list[bytes]:
+def _sweep(project: Project) -> Callable[[bytes], bytes]:
+    from .redaction import load
+    from .sweeping import Sweeper
+
+    return Sweeper(load(project.config, os.environ)).sweep
+
+
+def _frames(
+    log_id: bytes,
+    context: Context,
+    records: Sequence[Record],
+    sweep: Callable[[bytes], bytes],
+) -> list[bytes]:
     numbered = [msgspec.structs.replace(record, seq=n) for n, record in enumerate(records)]
     numbered.append(Closed(len(numbered), len(numbered) + 1, {}, context.opened_ns))
     head = encode(context)
     frames: list[bytes] = []
     for at in range(0, len(numbered), FRAME_RECORDS):
         bodies = [head, *map(encode, numbered[at : at + FRAME_RECORDS])]
-        frames.append(frame_of(log_id, len(frames), bodies).pack())
+        frame = frame_of(log_id, len(frames), bodies)
+        frames.append(msgspec.structs.replace(frame, payload=sweep(frame.payload)).pack())
     return frames
 
 

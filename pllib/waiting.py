@@ -6,20 +6,26 @@ Not for ranks: who collects (`sprov ingest`, `sprov slurm collect`) reads them h
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import msgspec
+
 from . import launch, telling
+from .delivery import deliver
 from .errors import LogError
 from .log import LogReader, LogWriter, Owner, new_header, record_bodies
-from .opening import SHARED_MEMORY
+from .places import own_places
 from .project import Endpoint, Project
 from .records import CLOSED_TAG, Outcome
-from .sender import deliver
+from .redaction import Redactor
+from .redaction import load as load_redactor
 from .settings import InSlurm, load, load_section
-from .sharing import make_folder
+from .sharing import make_folder, sync_folder
+from .sweeping import Sweeper
 
 NOBODY = Owner("", "", 0, 0.0)
 """Owner of a log that is complete."""
@@ -46,6 +52,8 @@ class Log:
     is_closed: bool = False
     """It holds the end of a session."""
     trouble: str = ""
+    sweep: Callable[[bytes], bytes] = field(default=Sweeper(Redactor()).sweep)
+    """Takes secrets out of a spool's frames: its owner had no time to."""
 
     @property
     def is_spool(self) -> bool:
@@ -72,7 +80,10 @@ class Log:
                     self.is_closed = any(body[1] == CLOSED_TAG for body in bodies) or self.is_closed
                     self.n_frames += 1
                     self.n_records += located.frame.n_records
-                    yield located.frame.pack()
+                    frame = located.frame
+                    if self.is_spool:
+                        frame = msgspec.structs.replace(frame, payload=self.sweep(frame.payload))
+                    yield frame.pack()
                 self.trouble = "; ".join(str(exc) for exc in reader.corrupt)
         except OSError as exc:
             raise LogError(f"{self.path} can't be read: {exc.strerror}") from None
@@ -110,7 +121,7 @@ def spool_folders(project: Project, environ: Mapping[str, str]) -> list[Path]:
     Raises:
         SettingsError: The settings that say it can't be read.
     """
-    folders = [project.spool, Path(SHARED_MEMORY, f"sprov-{os.getuid()}")]
+    folders = [project.spool, *own_places()]
     in_slurm = load_section(InSlurm, project.config, environ)
     for chosen in (load(project.config, environ).spool_dir, in_slurm.spool_dir):
         if chosen:
@@ -121,22 +132,34 @@ def spool_folders(project: Project, environ: Mapping[str, str]) -> list[Path]:
 def spools(project: Project, environ: Mapping[str, str], is_over: IsOver = never) -> list[Log]:
     """Return the spools of a project whose owners are gone; what can't be read has its trouble."""
     found = []
+    sweep = Sweeper(load_redactor(project.config, environ)).sweep
     for folder in spool_folders(project, environ):
-        for log in _open_all(folder, "*.spool", is_over):
+        owners = None if folder == project.spool else _owners(project)
+        for log in _open_all(folder, "*.spool", is_over, owners):
             is_ours = log.owner.project in ("", project.key)
-            if log.trouble and folder != project.spool and _is_anothers(log.path):
-                continue
+            log.sweep = sweep
             if (is_ours and log.is_abandoned) or log.trouble:
                 found.append(log)
     return found
 
 
-def _is_anothers(path: Path) -> bool:
-    """Tell whether a spool is another user's, in a folder that all users of a node have."""
+def named(project: Project, paths: Iterable[Path], environ: Mapping[str, str]) -> list[Log]:
+    """Open logs that somebody named.
+
+    Raises:
+        LogError: One is no log, can't be read, or not by this version.
+        SettingsError: A pattern of secrets is not usable.
+    """
+    sweep = Sweeper(load_redactor(project.config, environ)).sweep
+    return [replace(open_log(path), sweep=sweep) for path in paths]
+
+
+def _owners(project: Project) -> set[int]:
+    """Return whose files in a folder of all users may be this project's: others' may be forged."""
     try:
-        return path.stat().st_uid != os.geteuid() and not os.access(path, os.R_OK)
+        return {os.geteuid(), project.root.stat().st_uid}
     except FileNotFoundError:
-        return True
+        return {os.geteuid()}
 
 
 def packed(project: Project, is_over: IsOver = never) -> list[Log]:
@@ -149,13 +172,27 @@ def logs(project: Project, environ: Mapping[str, str], is_over: IsOver = never) 
     return [*spools(project, environ, is_over), *packed(project, is_over)]
 
 
-def _open_all(folder: Path, pattern: str, is_over: IsOver) -> list[Log]:
+def _open_all(
+    folder: Path, pattern: str, is_over: IsOver, owners: set[int] | None = None
+) -> list[Log]:
+    """Open what lies in a folder.
+
+    Args:
+        owners: Users whose files are read; None for all.
+    """
     found = []
     for path in sorted(folder.glob(pattern)):
         try:
+            status = path.lstat()
+        except OSError:  # another collector was quicker
+            continue
+        # Others may put links and pipes there: one leads elsewhere, the other blocks who opens it.
+        if not stat.S_ISREG(status.st_mode) or (owners and status.st_uid not in owners):
+            continue
+        try:
             found.append(open_log(path, is_over))
         except LogError as exc:
-            if path.exists():  # else another collector was quicker
+            if path.exists():
                 found.append(Log(path, b"", NOBODY, is_abandoned=False, trouble=str(exc)))
     return found
 
@@ -165,13 +202,15 @@ def send(endpoint: Endpoint, frames: Iterable[bytes], timeout_s: float = 10.0) -
 
     Raises:
         UnavailableError: It refuses, or is silent for `timeout_s`.
+        LogError: It has all but frames that it will never take.
     """
     for _ in deliver(endpoint, frames, timeout_s):
         pass
 
 
 def pack(project: Project, name: str, frames: Iterable[bytes]) -> None:
-    """Put frames into a packed log in the project, for `sprov ingest`; it appears when it is whole.
+    """Put frames into a packed log in the project, for `sprov ingest`; it appears when it is whole,
+    and is durable when this returns.
 
     Raises:
         OSError: The folder can't be written or the disk is full.
@@ -185,6 +224,7 @@ def pack(project: Project, name: str, frames: Iterable[bytes]) -> None:
         writer.sync()
         if writer.n_frames:
             partial.rename(partial.with_suffix(".log"))
+            sync_folder(project.spool)
     finally:
         writer.close()
         partial.unlink(missing_ok=True)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+
+from pllib.log import LogReader
+from pllib.records import Transformation, decode_values
 
 SCRIPT = str(Path(sys.executable).with_name("sprov"))
 
@@ -109,3 +115,100 @@ def test_ingest_on_a_full_disk_says_so_and_keeps_the_logs(tmp_path):
     assert "status 0" not in done.stdout
     assert "Traceback" not in done.stderr
     assert "8000" in done.stdout.split(), done.stdout + done.stderr
+
+
+FULL_AND_BACK = """
+import json, os, sys, time
+import pllib
+
+def fill(path):
+    with open(path, "wb", buffering=0) as file:
+        try:
+            while file.write(bytes(16384)) == 16384: pass
+        except OSError: pass
+
+def capture(session, count):
+    global n
+    for _ in range(count):
+        with session.transformation("step", used={"n": n, "t": "x" * 100}): n += 1
+
+def kept(session):
+    before = sum(session.lost.values())
+    capture(session, 1)
+    return sum(session.lost.values()) == before
+
+def until(condition):
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() < began + 60, "not within 60 s"
+        time.sleep(0.02)
+
+n = 0
+with pllib.open(mode="offline", settings=json.loads(sys.argv[1])) as session:
+    EVENTS
+    path = session.spool_path
+print(json.dumps([n, sum(session.lost.values()), path.exists()]))
+"""
+
+
+def full_and_back(folder: Path, kib: int, events: str, settings: dict[str, object]) -> list[int]:
+    """Run a program whose disk fills and empties; return its calls, those lost, those in logs."""
+    (folder / "work").mkdir()
+    path = folder / "program.py"
+    path.write_text(
+        FULL_AND_BACK.replace("EVENTS", textwrap.indent(textwrap.dedent(events), "    ").strip())
+    )
+    logs = "cp -r .sprov/spool .."
+    command = f"{sys.executable} {path} {shlex.quote(json.dumps(settings))} && {logs}"
+    done = on_small_disk(folder / "work", kib, command)
+    assert done.returncode == 0, done.stderr
+    n_calls, n_lost, is_left = json.loads(done.stdout)
+    assert not is_left
+    found = []
+    for log in (folder / "spool").glob("*.log"):
+        with LogReader(log) as reader:
+            records = [r for located in reader.frames() for r in located.frame.records()]
+            assert (reader.corrupt, reader.torn) == ([], 0)
+        found += [decode_values(r.used)[0] for r in records if isinstance(r, Transformation)]
+    assert len(found) == len(set(found))
+    return [n_calls, n_lost, len(found)]
+
+
+def test_captures_are_kept_again_once_a_full_disk_has_space(tmp_path):
+    """Without a restart; and all that was kept before and meanwhile is in the log."""
+    events = """
+        fill("filler")
+        while not session.lost:
+            capture(session, 100)
+        capture(session, 20000)
+        os.truncate("filler", os.path.getsize("filler") - (4 << 20))
+        until(lambda: kept(session))
+        n_lost = sum(session.lost.values())
+        while sum(session.lost.values()) < n_lost + 2:
+            capture(session, 100)
+        os.unlink("filler")
+        until(lambda: kept(session))
+        capture(session, 1000)
+    """
+    n_calls, n_lost, n_found = full_and_back(tmp_path, 24_000, events, {})
+    assert n_lost > 10_000
+    assert n_found == n_calls - n_lost
+
+
+def test_a_project_on_a_full_disk_costs_nothing_while_the_spool_has_room(tmp_path):
+    """The outbox goes on where it was cut back to, once there is space."""
+    events = """
+        capture(session, 1000)
+        until(lambda: not session._sender.unacked and session._sender.n_frames)
+        fill("filler")
+        capture(session, 20000)
+        until(lambda: session._sender.trouble)
+        os.unlink("filler")
+        capture(session, 1000)
+        until(lambda: not session._sender.unacked)
+    """
+    settings = {"spool_dir": f"/dev/shm/{tmp_path.parent.name}-{tmp_path.name}"}
+    n_calls, n_lost, n_found = full_and_back(tmp_path, 24_000, events, settings)
+    shutil.rmtree(str(settings["spool_dir"]))
+    assert n_lost == 0
+    assert n_found == n_calls == 22_000

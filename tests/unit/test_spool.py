@@ -7,7 +7,8 @@ from pathlib import Path
 from pllib import launch
 from pllib.log import Owner, record_bodies, unpack_frame
 from pllib.shape import Shapes
-from pllib.spool import Chunk, Spool, Writer
+from pllib.spool import Chunk, Spool
+from pllib.writer import Writer
 
 STRIDE = 4096
 

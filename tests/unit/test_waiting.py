@@ -10,7 +10,8 @@ from pllib import launch, waiting
 from pllib.log import LogReader, Owner
 from pllib.project import Project
 from pllib.records import NO_RANK, Closed, Context, Outcome, encode
-from pllib.spool import Spool, Writer
+from pllib.spool import Spool
+from pllib.writer import Writer
 
 RUN = "0" * 32
 
