@@ -91,7 +91,8 @@ class Compactor:
                     return
                 run, fan_in = self._due.popitem()
             while (chosen := self._choose(run, fan_in)) and not self._stopping:
-                self._compact(run, chosen)
+                if not self._compact(run, chosen):
+                    break
 
     def _choose(self, run: str, fan_in: int) -> list[str]:
         """Return small files of a run that are worth a compaction, none if they are too few."""
@@ -123,22 +124,30 @@ class Compactor:
                 self._files[run][name] = known
         return known
 
-    def _compact(self, run: str, names: list[str]) -> None:
-        """Merge files; what fails is left as it is, and alone."""
+    def _compact(self, run: str, names: list[str]) -> bool:
+        """Merge files; False if they had better be left until more come, or there is time.
+
+        What can never be merged is left as it is, and alone.
+        """
         try:
             file = self._merge(run, names)
-        except (OSError, SyntaxError, pa.ArrowException) as exc:
+        except OSError as exc:
+            self.trouble = f"files of run {run} are apart still: {exc}"
+            return False
+        except (SyntaxError, pa.ArrowException) as exc:
             self.trouble = f"files of run {run} stay apart: {exc}"
             with self._changed:
                 for name in names:
                     del self._files[run][name]
-            return
+            return True
+        self.trouble = ""
         with self._changed:
             for name in names:
                 del self._files[run][name]
                 self._retired[name] = 0
             self.n_done += 1
         self.added(run, file)
+        return True
 
     def _merge(self, run: str, names: list[str]) -> File:
         paths = [self._folder / name for name in names]

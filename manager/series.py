@@ -7,6 +7,7 @@ point twice; which files may have points in common `manager.store.pointfiles` te
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,7 +56,7 @@ def write_points(folder: Path, run: str, batches: Sequence[linked.Points]) -> Fi
         OSError: The disk is full or failed.
     """
     frames = [frame for points in batches for frame in points.frames]
-    table = pa.concat_tables([_table(points) for points in batches])
+    table = pa.concat_tables([table_of(points) for points in batches])
     if len(set(frames)) < len(frames):
         table = distinct(table)
     return write_table(folder, run, table, ranges_of(frames))
@@ -69,11 +70,12 @@ def write_table(folder: Path, run: str, table: pa.Table, frames: Ranges | None) 
     told = {} if frames is None else write_ranges(frames)
     try:
         _write(path, table.unify_dictionaries().replace_schema_metadata(told))
+        sync_folder(path.parent)
+        sync_folder(folder)
     except BaseException:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it has no name in the store, so the next start tries
+            path.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
-    sync_folder(folder)
     return File(name, table.num_rows)
 
 
@@ -87,6 +89,7 @@ def _write(path: Path, table: pa.Table) -> None:
             use_dictionary=[name for name in SCHEMA.names if name not in _ENCODINGS],
             column_encoding=_ENCODINGS,
         )
+        file.flush()
         os.fsync(file.fileno())
 
 
@@ -108,7 +111,7 @@ def distinct(table: pa.Table) -> pa.Table:
     return table.take(order)
 
 
-def _table(points: linked.Points) -> pa.Table:
+def table_of(points: linked.Points) -> pa.Table:
     source = _column(points, pa.int32(), points.source)
     activity = _column(points, pa.int32(), points.activity)
     has_step = pc.cast(_column(points, pa.uint8(), points.has_step), pa.bool_())

@@ -6,18 +6,21 @@ commit's Parquet files and loads its triples, watermarks with them.  `bulk_load`
 so the two run side by side.  A third thread makes snapshots, a fourth compacts series.
 
 Guarantees: batches are committed in the order of `submit`; a watermark is in the same commit as the
-records that it speaks of; nothing is dropped but by an error that stops the writer, which `failure`
-tells and `submit` refuses on.
+records that it speaks of.  While the disk is full or fails nothing is dropped: the commit is tried
+again until it is in, `trouble` tells why it is not, and `submit` refuses once the queue is full.
+Anything else that fails stops the writer, which `failure` tells and `submit` refuses on.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from pllib import linked
@@ -26,6 +29,7 @@ from pllib.errors import UnavailableError
 from . import series
 from .compaction import Compactor
 from .mapping import map_batch, map_series_file, map_watermark
+from .retrying import Retrying
 from .store.writable import Store
 
 COMMIT_TRIPLES = 45_000
@@ -34,6 +38,10 @@ COMMIT_POINTS = 1 << 19
 QUEUE_BATCHES = 64
 SNAPSHOT_EVERY_S = 0.5
 IDLE_S = 30.0
+END_S = 2.0
+"""How long the end tries again what the disk refuses; the journals have it."""
+FLUSH_PATIENCE_S = 5.0
+"""How long `flush` waits for a disk that is full or fails."""
 
 
 @dataclass
@@ -79,7 +87,12 @@ class Counts:
 
 
 class Writer:
-    def __init__(self, store: Store, series_folder: Path, snapshots: Path) -> None:
+    def __init__(
+        self, store: Store, series_folder: Path, snapshots: Path, patience_s: float = math.inf
+    ) -> None:
+        """Args:
+        patience_s: How long the disk may be full or fail before that is a failure.
+        """
         self.store = store
         self.counts = Counts()
         self.failure = ""
@@ -88,12 +101,14 @@ class Writer:
         self._incoming: queue.Queue[tuple[int, linked.Batch] | None] = queue.Queue(QUEUE_BATCHES)
         self._ready: queue.Queue[Commit | None] = queue.Queue(1)
         self._changed = threading.Condition()
-        self._loading = threading.Lock()
+        self._retrying = Retrying(self._notify, patience_s)
+        self._loading = threading.RLock()
         self._submitted = self._committed = self._visible = 0
         self._n_loads = 0
         self._durable: dict[tuple[str, str], int] = {}
         self._read_journals: set[str] = set()
         self._stopping = False
+        self._drop_at = math.inf
         named = store.series_files()
         series.delete_unnamed(series_folder, named)
         self.compactor = Compactor(
@@ -108,6 +123,11 @@ class Writer:
                 ("compactor", self.compactor.run),
             )
         ]
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the disk, or what stopped the writer; empty when all is well."""
+        return self.failure or self._retrying.trouble
 
     def start(self) -> None:
         for thread in self._threads:
@@ -130,12 +150,20 @@ class Writer:
             return self._durable.get((batch.journal, batch.queue))
 
     def watermarks(self, journal: str) -> dict[str, int]:
-        """Return run → highest frame ordinal of that journal queue that is durable."""
+        """Return run → highest frame ordinal of that journal queue that is durable.
+
+        Raises:
+            UnavailableError: The store can't be read.
+        """
         with self._changed:
             if journal not in self._read_journals:
-                self._read_journals.add(journal)
-                for run, last in self.store.watermarks(journal).items():
+                try:
+                    stored = self.store.watermarks(journal)
+                except OSError as exc:
+                    raise UnavailableError(f"the store can't be read: {exc}") from exc
+                for run, last in stored.items():
                     self._durable[journal, run] = max(last, self._durable.get((journal, run), -1))
+                self._read_journals.add(journal)
             return {run: last for (name, run), last in self._durable.items() if name == journal}
 
     def submit_waiting(self, batch: linked.Batch) -> None:
@@ -158,23 +186,33 @@ class Writer:
         return self._submitted - self._committed
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until all that was submitted can be seen in a snapshot."""
+        """Wait until all that was submitted can be seen in a snapshot; return whether it can."""
         with self._changed:
             target = self._submitted
-            return (
-                self._changed.wait_for(
-                    lambda: self._visible >= target or bool(self.failure), timeout_s
-                )
-                and not self.failure
+            self._changed.wait_for(
+                lambda: (
+                    self._visible >= target
+                    or bool(self.failure)
+                    or self._retrying.lasts_s > FLUSH_PATIENCE_S
+                ),
+                timeout_s,
             )
+            return self._visible >= target and not self.failure
 
-    def close(self) -> None:
-        """Commit what was submitted, make a last snapshot and stop."""
+    def close(self, within_s: float = math.inf) -> None:
+        """Commit what was submitted, make a last snapshot and stop; a bad disk ends it soon.
+
+        Args:
+            within_s: What was not begun by then is dropped: whoever submitted it asks for the
+                watermarks again.
+        """
+        self._drop_at = time.monotonic() + within_s
+        self._retrying.end_within(END_S)
         self.compactor.stop()
         self._threads[3].join()
-        while not self.failure:
+        while self._threads[0].is_alive() and not self.failure:
             with contextlib.suppress(queue.Full):
-                self._incoming.put(None, timeout=0.2)
+                self._incoming.put(None, timeout=0.05)
                 break
         self._threads[0].join()
         self._threads[1].join()
@@ -183,6 +221,10 @@ class Writer:
             self._changed.notify_all()
         self._threads[2].join()
         self.store.close()
+
+    def _notify(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     def _guarded(self, run: object) -> None:
         try:
@@ -223,12 +265,14 @@ class Writer:
         """Raises:
         queue.Empty: None came as long as it was worth waiting.
         """
+        if time.monotonic() >= self._drop_at:
+            return None
         if commit.last and not self._ready.full():
             return self._incoming.get_nowait()
         return self._incoming.get(timeout=0.02 if commit.last else 0.2)
 
     def _hand_over(self, commit: Commit | None) -> None:
-        while not self.failure:
+        while not self.failure and time.monotonic() < self._drop_at:
             try:
                 self._ready.put(commit, timeout=0.2)
                 return
@@ -238,8 +282,7 @@ class Writer:
     def _load(self) -> None:
         while (commit := self._next_commit()) is not None:
             files = [
-                (run, series.write_points(self._series_folder, run, points))
-                for run, points in commit.points.items()
+                (run, self._write_points(run, points)) for run, points in commit.points.items()
             ]
             commit.lines.extend(map_series_file(run, file.name) for run, file in files)
             for batch in commit.watermarks.values():
@@ -249,9 +292,18 @@ class Writer:
             for run, file in files:
                 self.compactor.added(run, file)
 
+    def _write_points(self, run: str, points: list[linked.Points]) -> series.File:
+        attempt = partial(series.write_points, self._series_folder, run, points)
+        return self._retrying.until_done("series", attempt)
+
     def _load_triples(self, lines: str) -> None:
+        """Load what may be loaded twice: an attempt that failed may have been one that did not."""
         with self._loading:
-            self.store.load(lines.encode())
+            self._retrying.until_done("store", partial(self.store.load, lines.encode()), self._mend)
+
+    def _mend(self) -> None:
+        with self._loading:
+            self.store.reopen()
 
     def _load_compaction(self, lines: str) -> None:
         self._load_triples(lines)
@@ -260,7 +312,7 @@ class Writer:
             self._changed.notify_all()
 
     def _next_commit(self) -> Commit | None:
-        while not self.failure:
+        while not self.failure and time.monotonic() < self._drop_at:
             with contextlib.suppress(queue.Empty):
                 return self._ready.get(timeout=0.2)
         return None
@@ -294,19 +346,24 @@ class Writer:
             elif stopping or self.failure:
                 return
             else:
-                self._tidy(optimize=unoptimized)
-                unoptimized = False
+                unoptimized = not self._tidy(optimize=unoptimized)
 
-    def _tidy(self, *, optimize: bool) -> None:
+    def _tidy(self, *, optimize: bool) -> bool:
+        """Return False if it is to be tried again."""
         if self.compactor.superseded():
             self._make_snapshot(self._visible)  # the oldest, which may count them, goes
         if optimize:
-            self.store.optimize()
+            try:
+                self.store.optimize()
+            except OSError:  # it needs space that loads do not; these say it if there is none
+                return False
             self.compactor.tidy()
+        return True
 
     def _make_snapshot(self, committed: int) -> None:
         superseded = self.compactor.superseded()
-        self.store.snapshot(self._snapshots)
+        attempt = partial(self.store.snapshot, self._snapshots)
+        self._retrying.until_done("snapshot", attempt, self._mend)
         self.compactor.snapshot_made(superseded)
         with self._changed:
             self._visible = committed

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING
 
 from .errors import SettingsError, UnavailableError
 from .identity import is_one
-from .sharing import make_folder, open_file
+from .sharing import make_folder, open_file, sync_folder
 
 if TYPE_CHECKING:
     from .project import Project
 
 
-def keep(project: Project, data: bytes) -> str:
-    """Keep bytes; return their digest, 32 hex characters.
+def keep(project: Project, data: bytes, *, private: bool = False) -> str:
+    """Keep bytes, durable when this returns; return their digest, 32 hex characters.
+
+    Args:
+        private: For their owner alone, also in a group's project: a secret is in them.
 
     Raises:
         OSError: The folder can't be written.
@@ -30,8 +33,13 @@ def keep(project: Project, data: bytes) -> str:
         temporary = project.kept / f".{name}.{os.getpid()}"
         fd = open_file(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         with open(fd, "wb") as file:
+            if private:
+                os.fchmod(fd, 0o600)
             file.write(data)
+            file.flush()
+            os.fsync(fd)
         temporary.replace(path)
+        sync_folder(project.kept)
     return name
 
 
@@ -40,7 +48,7 @@ def read(project: Project, name: str) -> bytes:
 
     Raises:
         SettingsError: It is no digest.
-        UnavailableError: It is not there.
+        UnavailableError: It is not there, or somebody else's alone.
     """
     if not is_one(name):
         raise SettingsError(f"{name!r} is not the digest of anything kept")
@@ -48,3 +56,7 @@ def read(project: Project, name: str) -> bytes:
         return (project.kept / name).read_bytes()
     except FileNotFoundError:
         raise UnavailableError(f"{project.kept / name} is not there any more") from None
+    except PermissionError:
+        raise UnavailableError(
+            f"{project.kept / name} is for its owner alone", "It holds a secret: ask its owner"
+        ) from None

@@ -11,12 +11,16 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from .errors import UnavailableError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 GROUP_FOLDER = 0o2770
 """New files take the folder's group, not their writer's."""
 GROUP_FILE = 0o660
+OWNERS_ALONE = ".key"
+"""Files whose names end so are their owner's even in a group's project: a tracker's secret."""
 
 
 def is_shared(root: Path) -> bool:
@@ -50,7 +54,7 @@ def make_folder(folder: Path) -> None:
 
 
 def make_one(folder: Path, *, shared: bool) -> None:
-    """Make one folder if it is missing, for its group or its owner alone.
+    """Make one folder if it is missing, for its group or its owner alone; its name is durable then.
 
     Raises:
         OSError: It can't be made, or is no folder.
@@ -62,20 +66,74 @@ def make_one(folder: Path, *, shared: bool) -> None:
             raise
     else:
         folder.chmod(GROUP_FOLDER if shared else 0o700)
+        sync_folder(folder.parent)
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder for this user alone where others may have made one before: /dev/shm, /tmp.
+
+    Raises:
+        UnavailableError: What is there is a link, somebody else's, or others may enter it.
+        OSError: It can't be made.
+    """
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_one(folder, shared=False)
+    check_private(folder)
+
+
+def check_private(folder: Path) -> None:
+    """See that a folder is this user's, no link to one, and that nobody else may enter it.
+
+    Raises:
+        UnavailableError: It is not.
+    """
+    if not is_private(folder):
+        is_missing = not folder.is_symlink() and not folder.exists()
+        what = "does not exist here" if is_missing else "is not this user's alone"
+        raise UnavailableError(
+            f"the folder {folder} {what}", "" if is_missing else "It must be yours, with mode 700"
+        )
+
+
+def is_private(folder: Path) -> bool:
+    """Tell whether a path is this user's folder, no link to one, and nobody else may enter it."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    return is_ours and not found.st_mode & 0o077
 
 
 def open_file(path: Path, flags: int) -> int:
     """Open a file; return its descriptor.  One that this makes is for whom the project is.
 
+    Where it may be made a link is not followed: another of the group could have it lead anywhere.
+
     Raises:
         OSError: As of `os.open`.
     """
+    if flags & os.O_CREAT:
+        flags |= os.O_NOFOLLOW
     fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
     found = os.fstat(fd)
     mode = GROUP_FILE if in_shared(path) else 0o600
     if flags & os.O_CREAT and found.st_mode & 0o777 != mode and found.st_uid == os.geteuid():
         os.fchmod(fd, mode)
     return fd
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable.
+
+    Raises:
+        OSError: The disk is full or failed.
+    """
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def share(root: Path) -> None:
@@ -87,6 +145,8 @@ def share(root: Path) -> None:
     for place, _, files in os.walk(root, onerror=_fail):
         _give(place, GROUP_FOLDER)
         for name in files:
+            if name.endswith(OWNERS_ALONE):
+                continue
             with contextlib.suppress(FileNotFoundError):  # RocksDB may be at work
                 _give(os.path.join(place, name), GROUP_FILE)  # noqa: PTH118
 

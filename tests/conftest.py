@@ -8,9 +8,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from disks import build, missing_compiler
 from harness import MPIRUN, Site
+from machine import Machine
 
 FOREIGN = ("SPROV_", "SLURM_", "PMI", "OMPI_", "MPI_", "TORCHELASTIC_", "HYDI_")
+OURS = ("SPROV_FIGURES", "SPROV_TEST_")
+"""Said to the tests, not to what they test."""
 
 
 TOGETHER = ("cluster", "lifecycle")
@@ -30,8 +34,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the launcher or settings that the tests themselves run under."""
-    for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+    foreign = [name for name in os.environ if name.startswith(FOREIGN)]
+    for name in [name for name in foreign if not name.startswith(OURS)]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def usual_umask() -> Iterator[None]:
+    """Opening a store changes it, and it is the whole process's."""
+    os.umask(0o022)
+    yield
+    os.umask(0o022)
 
 
 @pytest.fixture
@@ -47,6 +60,22 @@ def served(site: Site) -> Site:
     """A project with tracker and manager running."""
     site.serve()
     return site
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library of a disk that fails and loses what was not synced; in CI it must be built."""
+    if reason := missing_compiler():
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    return build(tmp_path_factory.mktemp("shim"))
+
+
+@pytest.fixture
+def machine(tmp_path: Path, shim: Path) -> Iterator[Machine]:
+    """A project without daemons, on a disk that can fail and lose its power."""
+    made = Machine(tmp_path, shim)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

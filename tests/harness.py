@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -34,8 +35,12 @@ def wait_until(condition: Callable[[], Any], timeout_s: float = TIMEOUT_S) -> An
 class Site:
     """A project folder, the programs that run in it and the daemons beside them."""
 
+    timeout_s = TIMEOUT_S
+    """For commands."""
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.script = SCRIPT
         self.project = Project(folder / ".sprov").create()
         self.server: subprocess.Popen[bytes] | None = None
         self.started: list[subprocess.Popen[str]] = []
@@ -43,12 +48,19 @@ class Site:
     def environment(self, **extra: str) -> dict[str, str]:
         return {**os.environ, "SPROV_DIR": str(self.project.root), **extra}
 
-    def serve(self) -> None:
+    def serve(self, *options: str, log: Path | None = None) -> None:
+        """Start the daemons and wait until they serve.
+
+        Args:
+            log: Where what they print goes, if not to the test's own stderr.
+        """
         ready = self.folder / "ready"
         ready.unlink(missing_ok=True)
-        self.server = subprocess.Popen(
-            [SCRIPT, "serve", "--ready-file", str(ready)], cwd=self.folder, env=self.environment()
-        )
+        command = [self.script, "serve", "--ready-file", str(ready), *options]
+        with contextlib.nullcontext() if log is None else log.open("ab") as said:
+            self.server = subprocess.Popen(
+                command, cwd=self.folder, env=self.environment(), stderr=said
+            )
         wait_until(lambda: ready.exists() or self._died())
 
     def _died(self) -> None:
@@ -94,7 +106,7 @@ class Site:
         return errors
 
     def command(self, *arguments: str) -> list[str]:
-        return [SCRIPT, *arguments]
+        return [self.script, *arguments]
 
     def sprov(self, *arguments: str, status: int = 0, **extra: str) -> str:
         """Run the command; return what it printed: stdout, or stderr if it was to fail."""
@@ -104,7 +116,7 @@ class Site:
             env=self.environment(**extra),
             text=True,
             capture_output=True,
-            timeout=TIMEOUT_S,
+            timeout=self.timeout_s,
             check=False,
         )
         assert done.returncode == status, done.stdout + done.stderr

@@ -40,8 +40,15 @@ def open_snapshot(folder: Path) -> ox.Store:
             with few_files():
                 return ox.Store.read_only(str(path))
         except OSError as exc:  # superseded and deleted between the two calls
+            failure: Exception = exc
+        except RuntimeError as exc:  # RocksDB's word for corruption (pyoxigraph 0.5.13)
             failure = exc
-    raise UnavailableError(f"the snapshot {path} can't be opened: {failure}")
+            if path == current_snapshot(folder):  # else files were deleted while it was opened
+                break
+    raise UnavailableError(
+        f"the snapshot {path} can't be opened: {failure}",
+        "`sprov rebuild` makes it again from the journals",
+    )
 
 
 def missing(store: ox.Store, ntriples: str) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyoxigraph as ox
 
 from pllib.errors import UnavailableError
+from pllib.log import sync_folder
 from pllib.sharing import in_shared, make_folder, open_file, own, share
 
 from ..vocabulary import term
@@ -31,13 +32,13 @@ class Store:
         self.folder = folder
         make_folder(folder.parent)
         self._lock = _lock(folder.with_name(folder.name + ".lock"))
+        self._opened: ox.Store | None = None
         try:
-            for stray in folder.glob("bulk-*.sst"):
-                stray.unlink()
+            if (aside := folder.with_name(f"{folder.name}.old")).exists() and not folder.exists():
+                aside.rename(folder)  # `sprov rebuild` was killed between two renames
             self._keep_private_or_shared()
-            with few_files():
-                self._store = ox.Store(str(folder))
-        except OSError as exc:
+            self.reopen()
+        except (OSError, RuntimeError) as exc:  # the latter when it is corrupt (pyoxigraph 0.5.13)
             os.close(self._lock)
             raise UnavailableError(f"the store {folder} can't be opened: {exc}") from exc
 
@@ -47,6 +48,27 @@ class Store:
         os.umask(0o007 if self._shared else 0o077)
         if self._shared and self.folder.is_dir():
             own(self.folder)
+
+    def reopen(self) -> None:
+        """Close it, if it is open, and open it: after an I/O error RocksDB takes no more writes.
+
+        Not during `load`.  Another thread that is reading it keeps it open, and this fails then.
+
+        Raises:
+            OSError: It can't be opened, and is closed now.
+        """
+        self._opened = None
+        for stray in self.folder.glob("bulk-*.sst"):  # of loads that were killed or failed
+            stray.unlink()
+        with few_files():
+            self._opened = ox.Store(str(self.folder))
+        sync_folder(self.folder.parent)
+
+    @property
+    def _store(self) -> ox.Store:
+        if self._opened is None:
+            raise OSError(errno.EIO, "it is closed since an I/O error")
+        return self._opened
 
     def load(self, ntriples: bytes) -> None:
         """Add triples, all or none, durable when this returns.
@@ -58,7 +80,11 @@ class Store:
         self._store.bulk_load(input=ntriples, format=ox.RdfFormat.N_TRIPLES)
 
     def watermarks(self, journal: str) -> dict[str, int]:
-        """Return run → highest frame ordinal of that journal queue in the store."""
+        """Return run → highest frame ordinal of that journal queue in the store.
+
+        Raises:
+            OSError: It is closed, or the disk failed.
+        """
         found: dict[str, int] = {}
         for row in self._select(
             f"SELECT ?run (MAX(?n) AS ?last) {{ ?q {term('sprov:journal')} {ox.Literal(journal)} ; "
@@ -79,7 +105,7 @@ class Store:
         return {row[0].value for row in self._select(f"SELECT ?o {{ ?s {term(name)} ?o }}")}
 
     def snapshot(self, folder: Path) -> Path:
-        """Make a snapshot by hard links and point ``current`` at it.
+        """Make a snapshot by hard links and point ``current`` at it, durable when this returns.
 
         Raises:
             OSError: The disk is full or failed.
@@ -98,14 +124,18 @@ class Store:
         link.unlink(missing_ok=True)
         link.symlink_to(name)
         link.replace(folder / "current")
+        sync_folder(folder)  # what is in the snapshot RocksDB has synced
         _delete_old(folder)
         return folder / name
 
     def optimize(self) -> None:
+        """Raises:
+        OSError: The disk is full or failed.
+        """
         self._store.optimize()
 
     def close(self) -> None:
-        del self._store
+        self._opened = None
         if self._shared:
             share(self.folder)
         os.close(self._lock)
