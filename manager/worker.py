@@ -1,14 +1,17 @@
 """A query process: reads questions from stdin, answers on stdout, until stdin ends.
 
 Queries can't be stopped from within (pyoxigraph 0.5.13 holds no cancel, and signals wait), and some
-kill their process.  So they run here, and `manager.workers` ends what takes too long.
+kill their process.  So they run here, confined (`manager.store.sandbox`), and `manager.workers`
+ends what takes too long.
 
-Both ways a message is a little-endian u32 length and msgpack: `Ask` in, `Answer` out.
+In goes a little-endian u32 length and an `Ask` as msgpack; out come the messages of
+`manager.store.replying`, after an answer that says how the process is confined.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import struct
 import sys
 from pathlib import Path
@@ -17,46 +20,54 @@ from typing import BinaryIO
 import msgspec
 import pyoxigraph as ox
 
-from pllib.errors import Error
-
 from .store.questions import Question, reply
+from .store.replying import Reply, send
+from .store.sandbox import Confinement, Limits
 from .store.snapshots import current_snapshot, open_snapshot
 
 LENGTH = struct.Struct("<I")
+START = Limits(0.0, 0, 0, 1 << 10)
+"""Of the answer that says how the process is confined."""
 
 
 class Ask(msgspec.Struct, array_like=True):
     snapshots: str
     question: Question
+    limits: Limits
 
 
-class Answer(msgspec.Struct, array_like=True):
-    error: str
-    kind: str
-    """Name of the error's class, empty without one."""
-    media: str
-    body: bytes
+class _Newest:
+    """The newest snapshot, kept open until there is a newer one."""
+
+    def __init__(self) -> None:
+        self._opened: tuple[Path, ox.Store] | None = None
+
+    def store(self, snapshots: Path) -> ox.Store:
+        newest = current_snapshot(snapshots)
+        if self._opened is None or self._opened[0] != newest:
+            self._opened = None  # the old one's files close first
+            self._opened = newest, open_snapshot(snapshots)
+        return self._opened[1]
 
 
-def serve(source: BinaryIO, sink: BinaryIO) -> None:
+def serve(source: BinaryIO, sink: BinaryIO, confined: Confinement) -> None:
     """Answer until `source` ends."""
-    opened: tuple[Path, ox.Store] | None = None
+    newest = _Newest()
+
+    def answer(to: Reply) -> None:
+        reply(newest.store(Path(ask.snapshots)), ask.question, to)
+
+    send(sink, START, lambda to: to.begin(confined.missing))
     while len(head := source.read(LENGTH.size)) == LENGTH.size:
         ask = msgspec.msgpack.decode(source.read(*LENGTH.unpack(head)), type=Ask)
-        try:
-            newest = current_snapshot(Path(ask.snapshots))
-            if opened is None or opened[0] != newest:
-                opened = newest, open_snapshot(Path(ask.snapshots))
-            answer = Answer("", "", *reply(opened[1], ask.question))
-        except Error as exc:
-            answer = Answer(str(exc), type(exc).__name__, "", b"")
-        data = msgspec.msgpack.encode(answer)
-        sink.write(LENGTH.pack(len(data)) + data)
-        sink.flush()
+        confined.allow(ask.limits)
+        send(sink, ask.limits, answer)
 
 
 def main() -> None:
-    """Serve this process's stdin and stdout; whatever else prints goes to stderr."""
+    """Serve this process's stdin and stdout."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the manager ends its processes
     sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    serve(sys.stdin.buffer, sink)
+    confined = Confinement()
+    serve(sys.stdin.buffer, sink, confined)

@@ -22,7 +22,13 @@ DIRECTIONS: tuple[Literal["up"], Literal["down"]] = ("up", "down")
 
 @click.command()
 @click.argument("sparql", required=False)
-@click.option("-f", "--file", "source", type=click.File("r"), help="Read the query; - is stdin.")
+@click.option(
+    "-f",
+    "--file",
+    "source",
+    type=click.File("r", encoding="utf-8"),
+    help="Read the query; - is stdin.",
+)
 @click.option("--run", "runs", multiple=True, help="Bind ?run to this run (repeatable).")
 @click.option(
     "--format", "form", type=click.Choice(["table", *MEDIA]), default="table", show_default=True
@@ -47,7 +53,10 @@ def query(
         sprov query 'SELECT ?r { ?r a provml:LearningExperimentExecution }'
         sprov query -f slow.rq --run @last --format csv
     """
-    text = source.read() if source is not None else sparql
+    try:
+        text = source.read() if source is not None else sparql
+    except UnicodeDecodeError as exc:
+        raise QueryError(f"the query is not UTF-8: {exc.reason} at byte {exc.start}") from None
     if text is None:
         raise click.UsageError("Give a query, or -f FILE.")
     one = runs[0] if runs else None
@@ -65,15 +74,13 @@ def _bind_runs(asked: Engine, text: str, runs: tuple[str, ...]) -> str:
 
 
 def _print_answer(asked: Engine, text: str, form: str) -> None:
-    if form != "table":
-        _, body = asked.answer(text, [form])
-        sys.stdout.buffer.write(body)
-        return
-    media, body = asked.answer(text, ["json", "turtle"])
-    if media != MEDIA["json"]:
-        sys.stdout.buffer.write(body)
-        return
-    found = json.loads(body)
+    formats = ["json", "turtle"] if form == "table" else [form]
+    with asked.stream(text, formats) as (media, pieces):
+        if form != "table" or media != MEDIA["json"]:
+            for piece in pieces:
+                sys.stdout.buffer.write(piece)
+            return
+        found = json.loads(b"".join(pieces))
     if "boolean" in found:
         click.echo("yes" if found["boolean"] else "no")
         return
@@ -104,8 +111,8 @@ def runs(form: str, live: bool, job: str | None) -> None:
     else:
         known = everywhere(find(), live=live)
         found = [row for row, _ in known.rows]
-        for name in known.silent:
-            click.echo(f"sprov: the manager of {name} does not answer", err=True)
+        for said in known.silent:
+            click.echo(f"sprov: {said}", err=True)
     if form == "table":
         columns = [name for name in columns if any(row[name] is not None for row in found)]
     print_rows(found, columns or ["run"], form)

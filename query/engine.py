@@ -1,31 +1,26 @@
-"""Answer SPARQL for a project: by its running manager, else on the newest snapshot.
-
-A snapshot is read in a forked child, because a query can't be stopped from within and may kill the
-process that it runs in (pyoxigraph 0.5.13).
-"""
+"""Answer SPARQL for a project: by its running manager, else on the newest snapshot."""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
-import select
-import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
-import msgspec
-
+from pllib import managers
+from pllib.delivery import ask_status
 from pllib.errors import Error, QueryError, UnavailableError
 from pllib.project import Endpoint, Project, choose_endpoint, read_endpoint
-from pllib.sender import ask_status
 
 if TYPE_CHECKING:
     from manager.store.described import Trace
     from manager.store.questions import Question
+    from manager.store.replying import Reply
 
 MEDIA = {
     "json": "application/sparql-results+json",
@@ -37,6 +32,12 @@ MEDIA = {
 }
 CONNECT_TIMEOUT_S = 5.0
 FLUSH_TIMEOUT_S = 60.0
+PIECE_BYTES = 64 << 10
+LATE_S = 15.0
+"""Beyond a query's time limit, for a manager to say so."""
+
+Answer = tuple[str, Iterator[bytes]]
+"""Media type, and the pieces of what is serialised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +65,28 @@ class Engine:
         """Return media type and serialised answer.
 
         Raises:
-            QueryError: The query is wrong, refused or took too long.
+            QueryError: The query is wrong, refused, took too long or its answer too large.
+            UnavailableError: There is nothing to ask.
+        """
+        with self.stream(query, formats) as (media, pieces):
+            return media, b"".join(pieces)
+
+    @contextlib.contextmanager
+    def stream(self, query: str, formats: list[str]) -> Iterator[Answer]:
+        """Give media type and serialised answer, in pieces as they come; to leave stops the query.
+
+        Raises:
+            QueryError: As `answer`; also amid the pieces, which are then not all.
             UnavailableError: There is nothing to ask.
         """
         if self.endpoint is not None:
-            return self._ask_manager(query, formats)
+            with self._ask_manager(self.endpoint, query, formats) as answer:
+                yield answer
+            return
         from manager.store.questions import Sparql
 
-        return self._ask_snapshot(Sparql(query, formats))
+        with self._ask_snapshot(Sparql(query, formats)) as answer:
+            yield answer
 
     def lineage(self, asked: Trace) -> bytes:
         """Return a `manager.store.described.Lineage` as JSON.
@@ -81,7 +96,7 @@ class Engine:
             UnavailableError: There is nothing to ask.
         """
         if self.endpoint is None:
-            return self._ask_snapshot(asked)[1]
+            return self._read_snapshot(asked)
         given = {
             "target": asked.target,
             "direction": asked.direction,
@@ -96,7 +111,7 @@ class Engine:
         if self.endpoint is None:
             from manager.store.questions import Runs
 
-            return list(json.loads(self._ask_snapshot(Runs(live=False))[1]))
+            return list(json.loads(self._read_snapshot(Runs(live=False))))
         return list(json.loads(self.get("/v1/runs", {})))
 
     def show(self, run: str) -> bytes:
@@ -104,16 +119,28 @@ class Engine:
         if self.endpoint is None:
             from manager.store.show import Show
 
-            return self._ask_snapshot(Show(run))[1]
+            return self._read_snapshot(Show(run))
         return self.get(f"/v1/runs/{run.rpartition('/')[2]}", {})
 
-    def _ask_snapshot(self, question: Question) -> tuple[str, bytes]:
+    def _read_snapshot(self, question: Question) -> bytes:
+        with self._ask_snapshot(question) as (_, pieces):
+            return b"".join(pieces)
+
+    @contextlib.contextmanager
+    def _ask_snapshot(self, question: Question) -> Iterator[Answer]:
         from manager.store import questions, snapshots
+        from manager.store.sandbox import Limits
+        from pllib.settings import Querying, load_section
 
-        def ask() -> tuple[str, bytes]:
-            return questions.reply(snapshots.open_snapshot(self.project.snapshots), question)
+        from .child import answering
 
-        return _in_child(ask, self.timeout_s)
+        def answer(reply: Reply) -> None:
+            questions.reply(snapshots.open_snapshot(self.project.snapshots), question, reply)
+
+        allowed = load_section(Querying, self.project.config, os.environ)
+        limits = Limits(self.timeout_s, allowed.memory_bytes, allowed.rows, allowed.answer_bytes)
+        with answering(answer, limits) as found:
+            yield found
 
     def get(self, path: str, parameters: dict[str, Any]) -> bytes:
         """Ask the manager for a resource.
@@ -124,8 +151,8 @@ class Engine:
         """
         assert self.endpoint is not None
         query = urlencode({**parameters, "timeout": self.timeout_s})
-        status, _, body = _request(
-            self.endpoint, "GET", f"{path}?{query}", None, {}, self.timeout_s + 15
+        status, _, body = managers.request(
+            self.endpoint, "GET", f"{path}?{query}", timeout_s=self.timeout_s + LATE_S
         )
         if status != 200:
             raise _refusal(status, body)
@@ -153,21 +180,24 @@ class Engine:
                 if time.monotonic() > deadline:
                     raise UnavailableError("the daemons are behind", "See `sprov status`")
                 time.sleep(0.05)
-        _request(self.endpoint, "POST", "/v1/flush", b"", {}, FLUSH_TIMEOUT_S)
+        managers.request(self.endpoint, "POST", "/v1/flush", b"", timeout_s=FLUSH_TIMEOUT_S)
 
-    def _ask_manager(self, query: str, formats: list[str]) -> tuple[str, bytes]:
-        assert self.endpoint is not None
+    @contextlib.contextmanager
+    def _ask_manager(self, endpoint: Endpoint, query: str, formats: list[str]) -> Iterator[Answer]:
         headers = {
             "Accept": ", ".join(MEDIA[name] for name in formats),
             "Content-Type": "application/sparql-query",
         }
         path = f"/sparql?{urlencode({'timeout': self.timeout_s})}"
-        status, media, body = _request(
-            self.endpoint, "POST", path, query.encode(), headers, self.timeout_s + 15
-        )
-        if status != 200:
-            raise _refusal(status, body)
-        return media, body
+        connection = managers.connect(endpoint, self.timeout_s + LATE_S)
+        try:
+            body = query.encode()
+            reply = managers.send(connection, endpoint, "POST", path, body, headers)
+            if reply.status != http.client.OK:
+                raise _refusal(reply.status, reply.read())
+            yield reply.headers.get_content_type(), _pieces(reply)
+        finally:
+            connection.close()
 
 
 def find_engine(
@@ -192,40 +222,17 @@ def find_engine(
 
 
 def is_up(endpoint: Endpoint, timeout_s: float = CONNECT_TIMEOUT_S) -> bool:
-    try:
-        return _request(endpoint, "GET", "/healthz", None, {}, timeout_s)[0] == 200
-    except UnavailableError:
-        return False
-
-
-def _request(
-    endpoint: Endpoint,
-    method: str,
-    path: str,
-    body: bytes | None,
-    headers: dict[str, str],
-    timeout_s: float,
-) -> tuple[int, str, bytes]:
-    """Return status, media type and body.
+    """Tell whether a manager answers.
 
     Raises:
-        UnavailableError: The manager does not answer.
+        NotTheManagerError: Somebody else does.
     """
-    url = urlsplit(endpoint.manager)
-    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=timeout_s)
     try:
-        connection.request(
-            method, path, body, {**headers, "Authorization": f"Bearer {endpoint.token}"}
-        )
-        reply = connection.getresponse()
-        media = reply.headers.get_content_type()
-        return reply.status, media, reply.read()
-    except (OSError, http.client.HTTPException) as exc:
-        raise UnavailableError(
-            f"the manager at {endpoint.manager} does not answer: {exc}", "See `sprov status`"
-        ) from None
-    finally:
-        connection.close()
+        return managers.request(endpoint, "GET", "/healthz", timeout_s=timeout_s).status == 200
+    except managers.NotTheManagerError:
+        raise
+    except UnavailableError:
+        return False
 
 
 def ask_json(endpoint: Endpoint, path: str) -> Any:
@@ -234,7 +241,7 @@ def ask_json(endpoint: Endpoint, path: str) -> Any:
     Raises:
         UnavailableError: It does not answer, or not with that.
     """
-    status, _, body = _request(endpoint, "GET", path, None, {}, CONNECT_TIMEOUT_S)
+    status, _, body = managers.request(endpoint, "GET", path, timeout_s=CONNECT_TIMEOUT_S)
     if status != 200:
         raise _refusal(status, body)
     return json.loads(body)
@@ -249,75 +256,12 @@ def _refusal(status: int, body: bytes) -> Error:
     return (QueryError if status == 400 else UnavailableError)(message, hint)
 
 
-class _Reply(msgspec.Struct, array_like=True):
-    kind: str
-    message: str
-    hint: str
-    media: str
-    body: bytes
-
-
-def _in_child(call: Any, timeout_s: float) -> tuple[str, bytes]:
-    """Run `call` in a forked child; end it when it takes too long."""
-    read_end, write_end = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(read_end)
-        _be_child(call, write_end)
-    os.close(write_end)
+def _pieces(reply: http.client.HTTPResponse) -> Iterator[bytes]:
     try:
-        data = _read_all(read_end, time.monotonic() + timeout_s)
-    finally:
-        os.close(read_end)
-        end = _reap(pid)
-    if data is None:
+        while piece := reply.read1(PIECE_BYTES):
+            yield piece
+    except (OSError, http.client.HTTPException) as exc:
         raise QueryError(
-            f"the query was stopped after {timeout_s:g} s", "Raise --timeout, or ask less"
-        )
-    if not data:
-        raise QueryError(
-            f"the query killed the process that ran it ({end})", "Nest it less, or split it"
-        )
-    reply = msgspec.msgpack.decode(data, type=_Reply)
-    if reply.kind:
-        kind = QueryError if reply.kind == "QueryError" else UnavailableError
-        raise kind(reply.message, reply.hint)
-    return reply.media, reply.body
-
-
-def _be_child(call: Any, write_end: int) -> None:
-    """Run `call`, write its reply and end this process without the parent's clean-up."""
-    status = 1
-    try:
-        try:
-            reply = _Reply("", "", "", *call())
-        except Error as exc:
-            reply = _Reply(type(exc).__name__, Exception.__str__(exc), exc.hint, "", b"")
-        with os.fdopen(write_end, "wb") as sink:
-            sink.write(msgspec.msgpack.encode(reply))
-        status = 0
-    finally:
-        os._exit(status)
-
-
-def _read_all(fd: int, deadline: float) -> bytes | None:
-    """Return all that the other end writes, or None if the deadline comes first."""
-    data = bytearray()
-    while True:
-        left = deadline - time.monotonic()
-        if left <= 0 or not select.select([fd], [], [], left)[0]:
-            return None
-        part = os.read(fd, 1 << 20)
-        if not part:
-            return bytes(data)
-        data += part
-
-
-def _reap(pid: int) -> str:
-    """End the child if it still runs; return how it ended."""
-    done, status = os.waitpid(pid, os.WNOHANG)
-    if not done:
-        os.kill(pid, signal.SIGKILL)
-        _, status = os.waitpid(pid, 0)
-    code = os.waitstatus_to_exitcode(status)
-    return f"signal {-code}" if code < 0 else f"exit status {code}"
+            "the manager cut the answer short: it took too long or grew too large, or was stopped",
+            "Raise --timeout, or ask less; limits are in [query]",
+        ) from exc

@@ -16,6 +16,7 @@ import click
 
 from manager.store.moments import sortable
 from pllib.errors import Error, UnavailableError
+from pllib.managers import NotTheManagerError
 from pllib.project import Endpoint, Project, find, read_endpoint
 
 from .engine import Engine, find_engine, is_up
@@ -38,7 +39,7 @@ class Everywhere:
     rows: tuple[tuple[Row, Engine], ...]
     """Each run once, oldest first, with an engine that has it."""
     silent: tuple[str, ...] = ()
-    """Managers that should be there and do not answer."""
+    """What to tell of managers that should be there and do not answer, or not as they should."""
 
 
 def everywhere(project: Project, *, live: bool = False) -> Everywhere:
@@ -59,8 +60,12 @@ def everywhere(project: Project, *, live: bool = False) -> Everywhere:
     with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
         asked = pool.map(lambda each: _ask(project, each, live=live), endpoints.values())
         answered = dict(zip(endpoints, asked, strict=True))
-    silent = tuple(name for name, each in answered.items() if each is None)
-    answers = [each for each in answered.values() if each is not None]
+    silent = tuple(
+        each or f"the manager of {name} does not answer"
+        for name, each in answered.items()
+        if isinstance(each, str)
+    )
+    answers = [each for each in answered.values() if not isinstance(each, str)]
     if all(engine.remote for engine, _ in answers):
         answers = [*_store(project, answers, silent), *answers]
     found = {row["run"]: (row, engine) for engine, rows in answers for row in rows}
@@ -76,7 +81,7 @@ def _store(project: Project, answers: Sequence[Answer], silent: Sequence[str]) -
     store = Engine(project, None)
     if silent and not answers and not store.has_snapshot:
         raise UnavailableError(
-            f"the manager of {', '.join(silent)} does not answer, and there is no store yet",
+            f"{'; '.join(silent)}; and there is no store yet",
             "Ask from a node that reaches it, or when the job is over",
         )
     if store.has_snapshot or not answers:
@@ -95,17 +100,19 @@ def _endpoints(project: Project) -> Iterator[tuple[str, Endpoint]]:
                 yield path.stem, endpoint
 
 
-def _ask(project: Project, endpoint: Endpoint, *, live: bool) -> Answer | None:
-    """Return a manager's engine and its runs; None if it does not answer."""
+def _ask(project: Project, endpoint: Endpoint, *, live: bool) -> Answer | str:
+    """Return a manager's engine and its runs; else what is known of why not, which may be empty."""
     engine = Engine(project, endpoint, LISTING_S)
     try:
         if not is_up(endpoint, LIMIT_S):
-            return None
+            return ""
         if live:
             engine.flush()
         return engine, engine.runs()
-    except (Error, ValueError):  # or somebody else has its port now
-        return None
+    except NotTheManagerError as exc:
+        return str(exc)
+    except (Error, ValueError):
+        return ""
 
 
 def engine_for(
@@ -146,7 +153,7 @@ def _has_others(project: Project, chosen: Engine) -> bool:
 
 
 def _engine_of(project: Project, job: str, timeout_s: float) -> Engine:
-    path = project.endpoints / f"{job}.json"
+    path = project.endpoint(job)
     if "/" in job or not path.exists():
         names = ", ".join(name for name, _ in _endpoints(project)) or "none"
         raise UnavailableError(f"no daemon serves {job} here", f"There are: {names}")

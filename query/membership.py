@@ -11,8 +11,8 @@ but for
 
 A run that it resumed is named, not described.
 
-Queries are cut to chunks, since an answer is 256 MiB at most (`manager.store.answer`) and a query
-200,000 characters (`manager.store.guard`).
+Queries are cut to chunks, since an answer has limits (`pllib.settings.Querying`) and a query
+200,000 characters at most (`manager.store.guard`).
 """
 
 from __future__ import annotations

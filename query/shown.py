@@ -43,6 +43,8 @@ def print_run(found: Row) -> None:
     )
     if found["tags"]:
         click.echo(f"{'tags':<11}{', '.join(map(one_line, found['tags']))}")
+    if found.get("redacted"):
+        click.echo(f"{'redacted':<11}{found['redacted']:,} (sprov ask redacted)")
     for source in found["resumed_from"]:
         click.echo(f"{'resumed':<11}{_source(source)}")
     for section, (title, columns) in _SECTIONS.items():

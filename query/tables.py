@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Row = dict[str, Any]
+_NOT_PRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""What drives a terminal, or turns the direction of what follows."""
 
 
 def print_rows(rows: Sequence[Row], columns: Sequence[str], form: str, title: str = "") -> None:
@@ -65,4 +68,4 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.6g}"
-    return str(value)
+    return _NOT_PRINTABLE.sub("\N{REPLACEMENT CHARACTER}", str(value))

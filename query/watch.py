@@ -12,9 +12,9 @@ import click
 
 from manager.store.moments import moment
 from manager.store.states import OPEN
+from pllib.delivery import ask_status
 from pllib.errors import Error, UnavailableError
 from pllib.project import find
-from pllib.sender import ask_status
 
 from .answers import ask
 from .engine import Engine

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import io
+from typing import IO, cast
 
 import pyoxigraph as ox
 
 from pllib.errors import QueryError
 
 from .guard import check_query
+from .replying import Reply
 from .snapshots import query_prefixes
+from .xmltext import XmlText
 
 RESULTS = {
     "json": (ox.QueryResultsFormat.JSON, "application/sparql-results+json"),
@@ -22,44 +24,39 @@ GRAPHS = {
     "ntriples": (ox.RdfFormat.N_TRIPLES, "application/n-triples"),
     "rdfxml": (ox.RdfFormat.RDF_XML, "application/rdf+xml"),
 }
-MAX_ANSWER_BYTES = 256 << 20
 
 
-class _Limited(io.BytesIO):
-    def write(self, data: object) -> int:
-        if self.tell() > MAX_ANSWER_BYTES:
-            raise QueryError("the answer is over 256 MiB", "Use LIMIT, or aggregate")
-        return super().write(data)  # type: ignore[arg-type]
-
-
-def answer(store: ox.Store, query: str, formats: list[str]) -> tuple[str, bytes]:
-    """Answer a query.
+def answer(store: ox.Store, query: str, formats: list[str], reply: Reply) -> None:
+    """Answer a query, row by row as they are found.
 
     Args:
         formats: Names of `RESULTS` and `GRAPHS`, preferred first; the first that suits the form
             of the query is used, else JSON or Turtle.
 
-    Returns:
-        The media type and the serialised answer.
-
     Raises:
         QueryError: The query is wrong, refused, or its answer too large.
     """
     check_query(query)
-    output = _Limited()
     try:
         result = store.query(query, prefixes=query_prefixes())
         if isinstance(result, ox.QueryTriples):
-            graph = next((name for name in formats if name in GRAPHS), "turtle")
-            result.serialize(output, format=GRAPHS[graph][0])
-            return GRAPHS[graph][1], output.getvalue()
-        table = next((name for name in formats if name in RESULTS), "json")
-        result.serialize(output, format=RESULTS[table][0])
-        return RESULTS[table][1], output.getvalue()
+            graph, media = GRAPHS[next((name for name in formats if name in GRAPHS), "turtle")]
+            reply.begin(media)
+            result.serialize(_sink(reply, media), format=graph)
+        else:
+            table, media = RESULTS[next((name for name in formats if name in RESULTS), "json")]
+            reply.begin(media)
+            result.serialize(_sink(reply, media), format=table)
+    except BrokenPipeError:  # nobody reads it any more
+        raise
     except SyntaxError as exc:  # what pyoxigraph raises for a query that is wrong
         raise QueryError(f"the query is wrong: {exc}") from None
     except (OSError, RuntimeError, ValueError) as exc:
         raise QueryError(f"the query failed: {exc}") from None
+
+
+def _sink(reply: Reply, media: str) -> IO[bytes]:
+    return cast(IO[bytes], XmlText(reply) if media.endswith("+xml") else reply)
 
 
 def select(store: ox.Store, query: str) -> list[dict[str, str]]:

@@ -12,6 +12,7 @@ from pllib.identity import ID_BASE
 
 from .answer import answer, select
 from .described import Trace, lineage
+from .replying import Reply
 from .runs import list_runs
 from .show import Show, products, show
 
@@ -41,24 +42,29 @@ Question = Sparql | Trace | Runs | Show | Points
 JSON = "application/json"
 
 
-def reply(store: ox.Store, question: Question) -> tuple[str, bytes]:
-    """Return the media type of the answer, and the answer.
+def reply(store: ox.Store, question: Question, to: Reply) -> None:
+    """Answer a question.
 
     Raises:
         QueryError: The question is wrong, refused, or its answer too large.
     """
     if isinstance(question, Sparql):
-        return answer(store, question.query, question.formats)
+        answer(store, question.query, question.formats, to)
+        return
+    to.begin(JSON)
+    to.write(msgspec.json.encode(_found(store, question)))
+
+
+def _found(store: ox.Store, question: Trace | Runs | Show | Points) -> object:
     if isinstance(question, Trace):
-        return JSON, msgspec.json.encode(lineage(store, question, _starts(store, question.target)))
+        return lineage(store, question, _starts(store, question.target))
     if isinstance(question, Runs):
-        rows = list_runs(partial(select, store), live=question.live)
-        return JSON, msgspec.json.encode(rows)
+        return list_runs(partial(select, store), live=question.live)
     if isinstance(question, Points):
         from .points import points  # pyarrow takes 0.2 s to import
 
-        return JSON, msgspec.json.encode(points(store, question))
-    return JSON, msgspec.json.encode(show(store, question))
+        return points(store, question)
+    return show(store, question)
 
 
 def _starts(store: ox.Store, target: str) -> list[str]:

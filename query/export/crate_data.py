@@ -23,10 +23,18 @@ MAX_VALUES = 1_000
 _RESOURCE = re.compile(r"memory|rss|\bmem|cpu|disk|gpu|power|energy")
 """Names of series and facts that are about resources."""
 
+_NOT_IN_NAMES = '\\/:*?"<>|'
 _FILES = {iri("sprov:File"), iri("provml:Model"), iri("provml:DataReference")}
 _FOLDER = iri("sprov:Directory")
 _DATASETS = {iri("provml:LearningDataSetReference"), iri("provml:FeatureSetData")}
 _KINDS = ("provml:Checkpoint", "provml:Model", "provml:DataReference")
+
+
+def member(name: str) -> str:
+    """Return the name of a file as a crate has it: any file system takes it, no terminal obeys."""
+    return "".join(
+        char if char.isprintable() and char not in _NOT_IN_NAMES else "_" for char in name
+    )
 
 
 class Data:
@@ -116,7 +124,7 @@ class Data:
         if _FOLDER in self._graph.types(entity) or not _is_unchanged(path, properties):
             return None
         digest = entity.rpartition("/")[2]
-        name = f"files/{digest[:12]}/{path.name}"
+        name = f"files/{digest[:12]}/{member(path.name)}"
         return str(self._crate.add_file(str(path), name, properties=properties).id)
 
     def _dataset(self, entity: str) -> str:

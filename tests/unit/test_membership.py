@@ -95,11 +95,9 @@ def test_the_bytes_are_the_same_each_time_and_however_it_is_cut(
 def test_too_large_an_answer_is_asked_for_in_halves(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ):
-    from manager.store import answer
-
     run = list_runs(engine)[-1]["run"]
     whole = set(run_graph(engine, run).splitlines())
-    monkeypatch.setattr(answer, "MAX_ANSWER_BYTES", 8_000)
+    monkeypatch.setenv("SPROV_QUERY_ANSWER_BYTES", "8000")
     assert set(run_graph(engine, run).splitlines()) == whole
 
 
