@@ -5,63 +5,52 @@ Source: SPARQL 1.1 Protocol (query operation); Prometheus text format 0.0.4.
 
 from __future__ import annotations
 
-import hmac
 import os
-from collections.abc import Awaitable, Callable
 from pathlib import Path as Folder
 from typing import Annotated, Any
 from urllib.parse import parse_qs
 
 import msgspec
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import FastAPI, Path, Query, Request, Response
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from fastapi.responses import FileResponse, PlainTextResponse
 
-from pllib.errors import Error, QueryError
 from pllib.identity import iri
 from pllib.linked import WIRE_VERSION, Accepted, decode_batch
 
 from . import resources
-from .store.answer import GRAPHS, RESULTS
+from .answering import DEFAULT_TIMEOUT_S, Answering, accepted
+from .problems import add_problems, describe, problem
 from .store.described import Trace
 from .store.pointfiles import run_of
-from .store.questions import Points, Question, Runs
+from .store.questions import Points, Runs, Sparql
 from .store.show import Show
 from .store.walk import Direction
 from .workers import Workers
 from .writer import Writer
 
-OPEN_PATHS = ("/healthz", "/readyz", "/openapi.json", "/docs", *resources.OPEN_PATHS)
-MAX_TIMEOUT_S = 600.0
-DEFAULT_TIMEOUT_S = 30.0
+OPEN_PATHS = ("/healthz", "/readyz", "/openapi.json", *resources.OPEN_PATHS)
 FLUSH_TIMEOUT_S = 60.0
+MOST_FLUSHES = 8
+"""That wait at once: each has a thread, of which 40 are shared by all that is no query."""
 
 Identity = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 Positive = Annotated[int | None, Query(ge=0)]
-Timeout = Annotated[float, Query(gt=0, le=MAX_TIMEOUT_S)]
+Timeout = Annotated[float, Query(gt=0)]
 
 
-def make_app(writer: Writer, workers: Workers, token: str, series: Folder) -> FastAPI:
-    """Return the application.
+def make_app(writer: Writer, workers: Workers, series: Folder) -> FastAPI:
+    """Return the application, which answers whoever asks: see `manager.protection`.
 
     Args:
         series: The folder of the project's series.
     """
-    app = FastAPI(title="sprov manager", version="1", docs_url="/docs", redoc_url=None)
+    app = FastAPI(title="sprov manager", version="1", docs_url=None, redoc_url=None)
     instance = os.urandom(8).hex()
+    flushing = CapacityLimiter(MOST_FLUSHES)
 
-    @app.middleware("http")
-    async def authorise(
-        request: Request, call_next: Callable[[Request], Awaitable[Response]]
-    ) -> Response:
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if request.url.path in OPEN_PATHS or hmac.compare_digest(given.encode(), token.encode()):
-            return await call_next(request)
-        return _problem(401, "a bearer token is needed", "It is in the endpoint file")
-
-    @app.exception_handler(Error)
-    async def refuse(_: Request, exc: Error) -> Response:
-        status = 400 if isinstance(exc, QueryError) else 503
-        return _problem(status, Exception.__str__(exc), exc.hint)
+    add_problems(app)
 
     @app.post("/v1/provenance", status_code=202)
     async def provenance(request: Request) -> Response:
@@ -71,15 +60,15 @@ def make_app(writer: Writer, workers: Workers, token: str, series: Folder) -> Fa
         batches before it that this one does not have.
         """
         if request.headers.get("if-match", "").strip('"') != instance:
-            return _problem(412, "this is another manager", "Ask /v1/watermarks and go back")
+            return problem(412, "this is another manager", "Ask /v1/watermarks and go back")
         try:
             batch = decode_batch(await request.body())
         except msgspec.MsgspecError as exc:
-            return _problem(400, f"not a batch of linked provenance: {exc}", "")
+            return problem(400, f"not a batch of linked provenance: {exc}", "")
         if batch.version != WIRE_VERSION:
-            return _problem(400, f"batch version {batch.version}, here {WIRE_VERSION}", "")
-        accepted = Accepted(instance, writer.submit(batch))
-        return Response(msgspec.json.encode(accepted), 202, media_type="application/json")
+            return problem(400, f"batch version {batch.version}, here {WIRE_VERSION}", "")
+        taken = Accepted(instance, writer.submit(batch))
+        return Response(msgspec.json.encode(taken), 202, media_type="application/json")
 
     @app.get("/v1/watermarks")
     def watermarks(journal: str = Query(pattern="^[0-9a-f]{32}$")) -> dict[str, Any]:
@@ -87,41 +76,48 @@ def make_app(writer: Writer, workers: Workers, token: str, series: Folder) -> Fa
         return {"instance": instance, "watermarks": writer.watermarks(journal)}
 
     @app.post("/v1/flush")
-    def flush() -> dict[str, bool]:
+    async def flush() -> dict[str, bool]:
         """Answer when all that was taken in can be seen by queries."""
-        return {"flushed": writer.flush(FLUSH_TIMEOUT_S)}
+        return {"flushed": await run_sync(writer.flush, FLUSH_TIMEOUT_S, limiter=flushing)}
 
     @app.get("/sparql")
-    def sparql_get(request: Request, query: str, timeout: float = DEFAULT_TIMEOUT_S) -> Response:
+    async def sparql_get(
+        request: Request, query: str, timeout: Timeout = DEFAULT_TIMEOUT_S
+    ) -> Response:
         """Answer a query, as the SPARQL 1.1 Protocol says."""
-        return _answer(workers, query, request, timeout)
+        return _sparql(request, {"query": [query], **_many(request.url.query)}, timeout)
 
     @app.post("/sparql")
-    async def sparql_post(request: Request, timeout: float = DEFAULT_TIMEOUT_S) -> Response:
+    async def sparql_post(request: Request, timeout: Timeout = DEFAULT_TIMEOUT_S) -> Response:
         """Answer a query that is posted directly or as a form."""
-        from starlette.concurrency import run_in_threadpool
-
-        body = (await request.body()).decode("utf-8", "replace")
+        try:
+            body = (await request.body()).decode()
+        except UnicodeDecodeError as exc:
+            return problem(400, f"the query is not UTF-8: {exc.reason} at byte {exc.start}", "")
         if request.headers.get("content-type", "").startswith("application/sparql-query"):
-            query = body
-        else:
-            query = parse_qs(body).get("query", [""])[0]
+            return _sparql(request, {**_many(request.url.query), "query": [body]}, timeout)
+        return _sparql(request, _many(body), timeout)
+
+    def _sparql(request: Request, given: dict[str, list[str]], timeout: float) -> Response:
+        if given.keys() & {"default-graph-uri", "named-graph-uri"}:
+            return problem(400, "no graph can be named", "Queries read this store, which is one")
+        query = given.get("query", [""])[0]
         if not query:
-            return _problem(400, "no query", "Post one as application/sparql-query, or as a form")
-        return await run_in_threadpool(_answer, workers, query, request, timeout)
+            return problem(400, "no query", "Post one as application/sparql-query, or as a form")
+        return Answering(workers, Sparql(query, accepted(request)), timeout)
 
     @app.get("/v1/runs")
-    def runs(timeout: Timeout = DEFAULT_TIMEOUT_S) -> Response:
+    async def runs(timeout: Timeout = DEFAULT_TIMEOUT_S) -> Response:
         """List runs as `sprov runs --format json` does."""
-        return _reply(workers, Runs(live=True), timeout)
+        return Answering(workers, Runs(live=True), timeout)
 
     @app.get("/v1/runs/{run}")
-    def run_(run: Identity, timeout: Timeout = DEFAULT_TIMEOUT_S) -> Response:
+    async def run_(run: Identity, timeout: Timeout = DEFAULT_TIMEOUT_S) -> Response:
         """Describe a run as `sprov show --format json` does."""
-        return _reply(workers, Show(iri("run", run), live=True), timeout)
+        return Answering(workers, Show(iri("run", run), live=True), timeout)
 
     @app.get("/v1/lineage")
-    def lineage(
+    async def lineage(
         target: str,
         direction: Direction = "up",
         depth: Positive = None,
@@ -130,10 +126,10 @@ def make_app(writer: Writer, workers: Workers, token: str, series: Folder) -> Fa
         timeout: Timeout = DEFAULT_TIMEOUT_S,
     ) -> Response:
         """Trace what an entity came from or led to, as `sprov lineage --format json` does."""
-        return _reply(workers, Trace(target, direction, depth, limit, settings), timeout)
+        return Answering(workers, Trace(target, direction, depth, limit, settings), timeout)
 
     @app.get("/v1/runs/{run}/lineage")
-    def run_lineage(
+    async def run_lineage(
         run: Identity,
         direction: Direction = "up",
         depth: Positive = None,
@@ -143,59 +139,65 @@ def make_app(writer: Writer, workers: Workers, token: str, series: Folder) -> Fa
     ) -> Response:
         """Trace what the files that a run generated came from or led to."""
         asked = Trace(iri("run", run), direction, depth, limit, settings)
-        return _reply(workers, asked, timeout)
+        return Answering(workers, asked, timeout)
 
     def answer(query: str, formats: list[str]) -> Response:
-        media, body = workers.answer(query, formats, DEFAULT_TIMEOUT_S)
-        return Response(body, media_type=media)
+        return Answering(workers, Sparql(query, formats), DEFAULT_TIMEOUT_S)
 
-    resources.add_resources(app, answer, _accepted)
+    resources.add_resources(app, answer, accepted)
 
     @app.get("/v1/runs/{run}/series/{name:path}")
-    def run_series(run: Identity, name: str, timeout: Timeout = DEFAULT_TIMEOUT_S) -> Response:
+    async def run_series(
+        run: Identity, name: str, timeout: Timeout = DEFAULT_TIMEOUT_S
+    ) -> Response:
         """Give the points of a series, of all ranks: rank, step, at_ns, value, in columns."""
-        return _reply(workers, Points(run, name, str(series)), timeout)
+        return Answering(workers, Points(run, name, str(series)), timeout)
 
     @app.get("/v1/series-files/{name:path}")
     def series_file(name: str) -> Response:
         """Give a Parquet file of points that the store names, for readers on other nodes."""
         if run_of(name) is None or not (series / name).is_file():
-            return _problem(404, "there is no such file of points", "It may be superseded")
+            return problem(404, "there is no such file of points", "It may be superseded")
         return FileResponse(series / name)
 
     @app.get("/healthz")
-    def healthz() -> Response:
+    async def healthz() -> Response:
         return PlainTextResponse("ok\n")
 
     @app.get("/readyz")
-    def readyz() -> Response:
-        if writer.failure:
-            return PlainTextResponse(f"{writer.failure}\n", 503)
+    async def readyz() -> Response:
+        """Tell whether batches are taken; why not is in /v1/status, for those with the token."""
+        if writer.trouble:
+            return PlainTextResponse("not ready\n", 503)
         return PlainTextResponse("ready\n")
 
     @app.get("/v1/status")
-    def status() -> dict[str, Any]:
-        return _status(writer)
+    async def status() -> dict[str, Any]:
+        return _status(writer, workers)
 
     @app.get("/metrics")
-    def metrics() -> Response:
+    async def metrics() -> Response:
         """Counts in Prometheus' text format."""
         lines = [
             f"# TYPE sprov_manager_{name} gauge\nsprov_manager_{name} {value}\n"
-            for name, value in _status(writer).items()
+            for name, value in _status(writer, workers).items()
             if isinstance(value, int | float)
         ]
         return PlainTextResponse("".join(lines), media_type="text/plain; version=0.0.4")
 
+    describe(app, OPEN_PATHS)
     return app
 
 
-def _reply(workers: Workers, question: Question, timeout: float) -> Response:
-    media, body = workers.ask(question, timeout)
-    return Response(body, media_type=media)
+def _many(text: str) -> dict[str, list[str]]:
+    """Return what a form says; nothing if it is none."""
+    try:
+        return parse_qs(text, max_num_fields=100)
+    except ValueError:
+        return {}
 
 
-def _status(writer: Writer) -> dict[str, Any]:
+def _status(writer: Writer, workers: Workers) -> dict[str, Any]:
     counts = writer.counts
     return {
         "records": counts.records,
@@ -204,24 +206,6 @@ def _status(writer: Writer) -> dict[str, Any]:
         "snapshots": counts.snapshots,
         "snapshot_at": counts.snapshot_at,
         "waiting_batches": writer.n_waiting,
-        "trouble": writer.failure,
+        "trouble": writer.trouble or writer.compactor.trouble,
+        **workers.status(),
     }
-
-
-def _problem(status: int, message: str, hint: str) -> Response:
-    return JSONResponse({"error": message, "hint": hint}, status)
-
-
-def _answer(workers: Workers, query: str, request: Request, timeout: float) -> Response:
-    if not 0 < timeout <= MAX_TIMEOUT_S:
-        raise QueryError(f"timeout must be more than 0 and at most {MAX_TIMEOUT_S:g} s")
-    media, body = workers.answer(query, _accepted(request), timeout)
-    return Response(body, media_type=media)
-
-
-def _accepted(request: Request) -> list[str]:
-    """Return format names in the order of the Accept header."""
-    names = {media: name for name, (_, media) in {**RESULTS, **GRAPHS}.items()}
-    names["application/json"] = "json"
-    parts = [part.split(";")[0].strip() for part in request.headers.get("accept", "").split(",")]
-    return [names[part] for part in parts if part in names]

@@ -10,31 +10,49 @@ import socket
 import threading
 from pathlib import Path
 
-import uvicorn
-
 from pllib import launch
 from pllib.errors import Error, UnavailableError
-from pllib.listening import Listening
-from pllib.project import Project, update_endpoint
+from pllib.listening import MANAGER_SOCKET, Listening, socket_path
+from pllib.project import Project, leave_endpoint, update_endpoint
+from pllib.settings import Querying, Serving, load_section
 
-from .api import make_app
+from .api import OPEN_PATHS, make_app
+from .connection import Server
+from .protection import Protection, host_names
 from .store.writable import Store
+from .tls import load
 from .workers import Workers
 from .writer import Writer
+
+BACKLOG = 128
+
+
+COMMIT_S = 0.3
+"""How long the end goes on committing: the tracker's journal has it all, and `sprov stop` waits
+before it asks for the end."""
 
 
 class Manager:
     def __init__(
-        self, project: Project, endpoint_file: Path, listening: Listening, script: str
+        self,
+        project: Project,
+        endpoint_file: Path,
+        listening: Listening,
+        script: str,
+        settings: Serving,
     ) -> None:
         """Open the store and bind.
 
         Args:
             script: Absolute path of the ``sprov`` command, which starts query processes.
+            settings: Of these certificate, key and hosts.
 
         Raises:
+            SettingsError: The certificate can't be used.
             UnavailableError: The store is in use, or the address can't be bound.
         """
+        secured = bool(settings.certificate) and not listening.folder
+        tls, self._certificate = load(settings.certificate, settings.key) if secured else (None, "")
         self._endpoint_file = endpoint_file
         self._listening = listening
         self._indexes = str(project.indexes or "")
@@ -45,27 +63,34 @@ class Manager:
             self._socket.close()
             raise
         self.writer = Writer(store, project.series, project.snapshots)
-        self.workers = Workers([script, "manager", "worker"], project.snapshots)
+        allowed = load_section(Querying, project.config, os.environ)
+        self.workers = Workers([script, "manager", "worker"], project.snapshots, allowed)
         self._token = secrets.token_urlsafe(32)
-        app = make_app(self.writer, self.workers, self._token, project.series)
-        config = uvicorn.Config(
-            app, log_level="warning", access_log=False, lifespan="off", timeout_keep_alive=75,
-            timeout_graceful_shutdown=5,
-        )  # fmt: skip
-        self._server = uvicorn.Server(config)
+        app = Protection(
+            make_app(self.writer, self.workers, project.series),
+            token=self._token,
+            hosts=host_names(listening, settings.hosts),
+            open_paths=OPEN_PATHS,
+        )
+        self._server = Server(app, tls, self.workers.stop)
 
     @property
     def url(self) -> str:
-        return f"http://{self._listening.advertised}:{self._socket.getsockname()[1]}"
+        name = self._socket.getsockname()
+        if self._listening.folder:
+            return f"unix://{name}"
+        scheme = "https" if self._certificate else "http"
+        return f"{scheme}://{self._listening.advertised}:{name[1]}"
 
     def run(self, on_ready: threading.Event | None = None) -> None:
-        """Serve until `stop`, then commit what was taken in and make a last snapshot."""
+        """Serve until `stop`, then commit what was taken in, for some time, and make a snapshot."""
         # Batches are tens of thousands of objects and no cycles: collecting cost a tenth.
         gc.set_threshold(200_000, 50, 50)
         self.writer.start()
         update_endpoint(
             self._endpoint_file,
             manager=self.url,
+            certificate=self._certificate,
             token=self._token,
             manager_pid=os.getpid(),
             host=launch.host(),
@@ -73,16 +98,36 @@ class Manager:
         )
         if on_ready is not None:
             on_ready.set()
+        path = self._socket.getsockname() if self._listening.folder else ""
         self._server.run(sockets=[self._socket])
+        if path:
+            Path(path).unlink(missing_ok=True)
         self.workers.close()
-        self.writer.close()
-        update_endpoint(self._endpoint_file, manager="", token="", manager_pid=0)
+        self.writer.close(COMMIT_S)
+        leave_endpoint(self._endpoint_file, manager="", token="", manager_pid=0)
 
     def stop(self) -> None:
         self._server.should_exit = True
 
 
 def _bind(listening: Listening) -> socket.socket:
+    return _bind_unix(listening) if listening.folder else _bind_tcp(listening)
+
+
+def _bind_unix(listening: Listening) -> socket.socket:
+    path = socket_path(listening, MANAGER_SOCKET)
+    bound = socket.socket(socket.AF_UNIX)
+    try:
+        bound.bind(path)
+        Path(path).chmod(0o600)
+        bound.listen(BACKLOG)
+    except OSError as exc:
+        bound.close()
+        raise UnavailableError(f"{path} can't be bound: {exc.strerror}") from exc
+    return bound
+
+
+def _bind_tcp(listening: Listening) -> socket.socket:
     # asyncio sets TCP_NODELAY only where the protocol is named (CPython 3.11); without, an answer
     # waits 40 ms for the delayed ACK of its header.
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -91,7 +136,7 @@ def _bind(listening: Listening) -> socket.socket:
         for port in listening.candidates():
             try:
                 bound.bind((listening.address, port))
-                bound.listen(128)  # from here on callers wait instead of being refused
+                bound.listen(BACKLOG)  # from here on callers wait instead of being refused
                 return bound
             except OSError as exc:
                 if exc.errno != errno.EADDRINUSE:

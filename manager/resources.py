@@ -22,12 +22,12 @@ NAMES = f"^({'|'.join(ontology.NAMES)})$"
 
 def add_resources(app: FastAPI, answer: Answer, accepted: Callable[[Request], list[str]]) -> None:
     @app.get("/ontology/{name}")
-    def read_ontology(name: Annotated[str, Path(pattern=NAMES)]) -> Response:
+    async def read_ontology(name: Annotated[str, Path(pattern=NAMES)]) -> Response:
         """Give PROV-ML, sprov's own terms, the shapes or the alignments, as Turtle."""
         return Response(ontology.turtle(name), media_type="text/turtle")
 
     @app.get("/id/{kind}/{identity}")
-    def describe(
+    async def describe(
         request: Request,
         kind: Annotated[str, Path(pattern="^[a-z_]{1,40}$")],
         identity: Annotated[str, Path(pattern="^[0-9a-f]{32}$")],

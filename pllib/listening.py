@@ -1,7 +1,8 @@
 """Where a daemon listens: an address or interface, a range of ports, and the name others use.
 
 A site's firewall lets a range of ports through, and its fast network is an interface of its own:
-``ib0:40000-40100``.
+``ib0:40000-40100``.  Where all is on one node a folder for Unix sockets does without a network:
+``unix:/run/user/1000/sprov``.
 """
 
 from __future__ import annotations
@@ -10,15 +11,26 @@ import os
 import re
 import socket
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from .errors import SettingsError
+from .errors import SettingsError, UnavailableError
+from .sharing import make_private
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EVERYWHERE = "0.0.0.0"
 HERE = "127.0.0.1"
 SERVING = "sprov: serving"
 """With this begins the line by which `sprov serve` says that both daemons are ready."""
+UNIX = "unix:"
+"""So begins a `--bind` that names a folder."""
+TRACKER_SOCKET = "tracker.sock"
+MANAGER_SOCKET = "manager.sock"
+MAX_SOCKET_PATH_BYTES = 107
+"""Source: unix(7), sun_path of 108 bytes with its end."""
 _PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 
 
@@ -29,6 +41,8 @@ class Listening(msgspec.Struct, frozen=True):
     """By which others reach it."""
     ports: tuple[int, int] | None = None
     """First and last that may be taken; None for any."""
+    folder: str = ""
+    """Absolute: Unix sockets in this folder instead of all that."""
 
     def candidates(self, last: int = 0) -> Iterator[int]:
         """Yield the ports to try, that of last time first; 0 lets the kernel pick one."""
@@ -62,11 +76,13 @@ def default_bind(interface: str, ports: str, environ: Mapping[str, str]) -> str:
 
 
 def parse(bind: str) -> Listening:
-    """Read ``HOST[:PORT[-PORT]]``, where HOST may be the name of an interface.
+    """Read ``HOST[:PORT[-PORT]]``, where HOST may be an interface, or ``unix:FOLDER``.
 
     Raises:
-        SettingsError: No such interface or host here, or no ports.
+        SettingsError: No such interface or host here, no ports, or too long a path.
     """
+    if bind.startswith(UNIX):
+        return Listening("", "", folder=_folder(bind.removeprefix(UNIX)))
     host, colon, ports = bind.rpartition(":")
     if not colon:
         host, ports = bind, ""
@@ -80,6 +96,53 @@ def _ports(text: str) -> tuple[int, int]:
     if not 0 < first <= last < 65536:
         raise SettingsError(f"{text!r} is no range of ports", "Such as 40000-40100")
     return first, last
+
+
+def _folder(name: str) -> str:
+    folder = os.path.abspath(os.path.expanduser(name))  # noqa: PTH100, PTH111  as daemons see it
+    if not name:
+        raise SettingsError(f"{UNIX} needs a folder", "Such as unix:/run/user/1000/sprov")
+    n_bytes = len(os.fsencode(f"{folder}/{TRACKER_SOCKET}"))
+    if n_bytes > MAX_SOCKET_PATH_BYTES:
+        raise SettingsError(
+            f"{folder}/{TRACKER_SOCKET} has {n_bytes} bytes, and a Unix socket's path at most "
+            f"{MAX_SOCKET_PATH_BYTES}",
+            "Choose a shorter folder",
+        )
+    return folder
+
+
+def socket_path(listening: Listening, name: str) -> str:
+    """Return where to bind a Unix socket; what a daemon that was killed left there is gone.
+
+    The caller gives the socket mode 0600; nobody else can enter the folder anyway.
+
+    Raises:
+        UnavailableError: A daemon listens there, or the folder is not this user's alone.
+    """
+    from pathlib import Path
+
+    path = Path(listening.folder, name)
+    try:
+        make_private(path.parent)
+        if _is_answering(path):
+            raise UnavailableError(f"a daemon listens on {path} already", "Choose another folder")
+        path.unlink(missing_ok=True)
+    except OSError as exc:
+        raise UnavailableError(f"{path} can't be used: {exc.strerror}") from exc
+    return str(path)
+
+
+def _is_answering(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as trial:
+        trial.settimeout(1.0)
+        try:
+            trial.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        except (BlockingIOError, TimeoutError):  # its queue of callers is full
+            return True
+    return True
 
 
 def _address(host: str) -> tuple[str, str]:

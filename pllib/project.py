@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -10,12 +11,13 @@ import msgspec
 
 from . import identity
 from .errors import NotAProjectError, SettingsError, UnavailableError
-from .sharing import is_shared, make_folder, make_one, open_file
+from .sharing import OWNERS_ALONE, is_shared, make_folder, make_one, open_file, sync_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FOLDER = ".sprov"
+_IN_NAMES = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-")
 CURVE_KEY_CHARACTERS = 40
 """In Z85.  Source: zmq_curve(7)."""
 
@@ -34,6 +36,18 @@ class Project(msgspec.Struct, frozen=True):
     @property
     def endpoints(self) -> Path:
         return self.root / "endpoints"
+
+    def endpoint(self, name: str) -> Path:
+        """Return the endpoint file of a name, which names the daemons' journal too.
+
+        Raises:
+            SettingsError: It can't be the name of a file of its own.
+        """
+        if not set(name) <= _IN_NAMES or name[:1] in ("", ".", "-"):
+            raise SettingsError(
+                f"{name!r} is no name of an endpoint", "Use letters, digits and any of ._+-"
+            )
+        return self.endpoints / f"{name}.json"
 
     @property
     def spool(self) -> Path:
@@ -105,18 +119,22 @@ def find(start: Path | None = None, environ: Mapping[str, str] | None = None) ->
 
 
 class Endpoint(msgspec.Struct):
-    """A running daemon, as its 0600 file in `.sprov/endpoints/` tells it.
+    """A running daemon, as its file in `.sprov/endpoints/` tells those who may use it.
 
-    Tracker and manager each fill in their own part.
+    Tracker and manager each fill in their own part.  What only the tracker may know, its secret
+    key, lies beside it (`write_secret`).
     """
 
     tracker: str = ""
+    """``tcp://HOST:PORT``, or ``ipc:///FOLDER/tracker.sock``."""
     manager: str = ""
+    """``http://HOST:PORT``, ``https://HOST:PORT`` or ``unix:///FOLDER/manager.sock``."""
     token: str = ""
     server_public_key: str = ""
-    server_secret_key: str = ""
     client_public_key: str = ""
     client_secret_key: str = ""
+    certificate: str = ""
+    """PEM of the manager's own, if it serves HTTPS: clients trust this one and no other."""
     host: str = ""
     tracker_pid: int = 0
     manager_pid: int = 0
@@ -143,13 +161,19 @@ def read_endpoint(path: Path) -> Endpoint:
     except (msgspec.DecodeError, UnicodeDecodeError, OSError) as exc:
         raise SettingsError(f"{path} is not a readable endpoint file: {exc}") from exc
     keys = endpoint.server_public_key, endpoint.client_public_key, endpoint.client_secret_key
-    if endpoint.tracker and any(len(key) != CURVE_KEY_CHARACTERS for key in keys):
+    if endpoint.tracker.startswith("tcp:") and any(
+        len(key) != CURVE_KEY_CHARACTERS for key in keys
+    ):
         raise SettingsError(f"{path} is not a usable endpoint file: its keys are no CURVE keys")
     return endpoint
 
 
 def update_endpoint(path: Path, **fields: str | int) -> Endpoint:
-    """Set fields of an endpoint file, under a lock, in one rename."""
+    """Set fields of an endpoint file, under a lock, in one rename that a power cut can't halve.
+
+    Raises:
+        OSError: It can't be written; it is as it was.
+    """
     import fcntl
 
     make_folder(path.parent)
@@ -160,10 +184,55 @@ def update_endpoint(path: Path, **fields: str | int) -> Endpoint:
             setattr(endpoint, name, value)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         fd = open_file(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        with os.fdopen(fd, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(endpoint)))
-        temporary.replace(path)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(msgspec.json.format(msgspec.json.encode(endpoint)))
+                file.flush()
+                os.fsync(fd)
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
     return endpoint
+
+
+def leave_endpoint(path: Path, **fields: str | int) -> None:
+    """Clear fields of an endpoint file at a daemon's end.
+
+    On a full disk they stay: that the process is gone is seen by its id.
+    """
+    with contextlib.suppress(OSError):
+        update_endpoint(path, **fields)
+
+
+def read_secret(path: Path) -> str:
+    """Return the tracker's secret key of an endpoint file; empty if there is none for this user."""
+    try:
+        found = msgspec.json.decode(
+            path.with_suffix(OWNERS_ALONE).read_bytes(), type=dict[str, str]
+        )
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+    return found.get("server_secret_key", "")
+
+
+def write_secret(path: Path, key: str) -> None:
+    """Keep the tracker's secret key beside its endpoint file, for this user alone in any project.
+
+    Raises:
+        OSError: It can't be written.
+    """
+    make_folder(path.parent)
+    temporary = path.with_suffix(f".{os.urandom(4).hex()}.tmp")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        os.fchmod(fd, 0o600)  # a umask can only take away, but the owner must be able to read
+        file.write(msgspec.json.encode({"server_secret_key": key}))
+        file.flush()
+        os.fsync(fd)
+    temporary.replace(path.with_suffix(OWNERS_ALONE))
+    sync_folder(path.parent)
 
 
 def choose_endpoint(project: Project, environ: Mapping[str, str]) -> Path | None:
@@ -174,9 +243,9 @@ def choose_endpoint(project: Project, environ: Mapping[str, str]) -> Path | None
     from pathlib import Path
 
     if chosen := environ.get("SPROV_ENDPOINT"):
-        return Path(chosen) if "/" in chosen else project.endpoints / f"{chosen}.json"
+        return Path(chosen) if "/" in chosen else project.endpoint(chosen)
     for name in (environ.get("SLURM_JOB_ID"), "local"):
-        if name and (path := project.endpoints / f"{name}.json").exists():
+        if name and (path := project.endpoint(name)).exists():
             return path
     files = sorted(project.endpoints.glob("*.json")) if project.endpoints.is_dir() else []
     return files[0] if len(files) == 1 else None

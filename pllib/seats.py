@@ -12,7 +12,7 @@ import fcntl
 import hashlib
 import os
 
-SHARED_MEMORY = "/dev/shm"
+from .places import own_place
 
 
 class Seats:
@@ -20,12 +20,12 @@ class Seats:
 
     Args:
         scope: What elects: a job, or a run outside of one.
-        folder: Where the files are.
+        folder: Where the files are; by default this user's own in shared memory.
     """
 
     def __init__(self, scope: str, folder: str = "") -> None:
         self._scope = scope
-        self._folder = folder or f"{SHARED_MEMORY}/sprov-{os.getuid()}"
+        self._folder = folder
         self._held: dict[str, int] = {}
 
     def hold(self, name: str) -> bool:
@@ -36,6 +36,7 @@ class Seats:
         """
         if name in self._held:
             return True
+        self._folder = self._folder or str(own_place())
         path = self._path(name)
         fd = self._lock(path)
         if fd is None:
@@ -66,8 +67,6 @@ class Seats:
         return f"{self._folder}/seat-{hashlib.blake2b(key, digest_size=16).hexdigest()}"
 
     def _lock(self, path: str) -> int | None:
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(self._folder, 0o700)  # noqa: PTH102
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -57,6 +57,13 @@ class Serving(msgspec.Struct, frozen=True):
     """Range to take ports from, such as 40000-40100; empty for any."""
     indexes: str = ""
     """Folder for store, series and snapshots, node-local; empty for the project's own."""
+    certificate: str = ""
+    """PEM file: the manager then serves HTTPS; not over a Unix socket."""
+    key: str = ""
+    """PEM file with the certificate's key; empty if it is in the same."""
+    hosts: tuple[str, ...] = ()
+    """Names besides the manager's own that requests may call it by; in the environment separated
+    by colons."""
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -68,6 +75,45 @@ class Running(msgspec.Struct, frozen=True):
     """audit or off: whether files that the command opens are recorded."""
     exclude: tuple[str, ...] = ()
     """Folders whose files are not recorded; in the environment separated by colons."""
+
+
+class Retention(msgspec.Struct, frozen=True):
+    """Of `sprov gc`: ``[retention]``, ``SPROV_RETENTION_*``."""
+
+    keep_days: float = 0.0
+    """Journals that nobody wrote for so many days are archived by `sprov gc --free`; 0 keeps them
+    where they are for ever."""
+    archive: str = ""
+    """Folder for archived journals; empty for the project's own."""
+
+
+class Querying(msgspec.Struct, frozen=True):
+    """Limits of queries: ``[query]``, ``SPROV_QUERY_*``."""
+
+    timeout_s: float = 600.0
+    """The longest that a manager lets a query run, whatever is asked for, seconds."""
+    memory_bytes: int = 4 << 30
+    """Of one query."""
+    rows: int = 10_000_000
+    """Of an answer."""
+    answer_bytes: int = 1 << 30
+    """Of an answer, as it is sent."""
+    workers: int = 2
+    """Processes of a manager that answer, each one query at a time."""
+    waiting: int = 64
+    """Queries that may wait for one of them; others are refused at once."""
+
+
+class Redaction(msgspec.Struct, frozen=True):
+    """What is secret besides what is known everywhere (`pllib.redaction`): ``[redaction]``.
+
+    The site's and the project's add up.
+    """
+
+    patterns: dict[str, str] = {}
+    """Name to regular expression; not in the environment."""
+    names: tuple[str, ...] = ()
+    """Of values that are secrets; in the environment separated by colons."""
 
 
 class InSlurm(msgspec.Struct, frozen=True):
@@ -83,6 +129,9 @@ _SECTIONS: dict[type[Any], tuple[str, str]] = {
     Settings: ("capture", "SPROV_"),
     Serving: ("serve", "SPROV_SERVE_"),
     Running: ("run", "SPROV_RUN_"),
+    Querying: ("query", "SPROV_QUERY_"),
+    Retention: ("retention", "SPROV_RETENTION_"),
+    Redaction: ("redaction", "SPROV_REDACTION_"),
     InSlurm: ("slurm", "SPROV_SLURM_"),
 }
 _CHOICES = {
@@ -175,6 +224,10 @@ def _convert(kind: Any, name: str, value: Any, source: str) -> Any:
         if isinstance(found, list | tuple) and all(isinstance(each, str) for each in found):
             return tuple(each for each in found if each)
         raise SettingsError(f"{name} = {value!r} in {source} is no list of texts")
+    if kind == dict[str, str]:
+        if isinstance(value, dict) and all(isinstance(each, str) for each in value.values()):
+            return dict(value)
+        raise SettingsError(f"{name} = {value!r} in {source} is no table of texts")
     try:
         return kind(value)
     except (TypeError, ValueError):

@@ -15,10 +15,10 @@ import click
 import msgspec
 
 from pllib import launch, waiting
-from pllib.errors import Error, UnavailableError
+from pllib.delivery import ask_status
+from pllib.errors import Error, LogError, UnavailableError
 from pllib.listening import is_daemon
 from pllib.project import Endpoint, Project, choose_endpoint, find, read_endpoint
-from pllib.sender import ask_status
 
 from .over import over_jobs
 
@@ -108,7 +108,7 @@ def _take(
         try:
             waiting.send(endpoint, log.frames(), ANSWER_S)
             return endpoint
-        except UnavailableError:
+        except (LogError, UnavailableError):
             pass  # what it did take is the same when it comes again
     waiting.pack(project, log.log_id.hex(), log.frames())
     found.packed += 1

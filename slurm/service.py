@@ -16,10 +16,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pllib import launch
+from pllib.delivery import ask_status
 from pllib.errors import Error, UnavailableError
 from pllib.listening import SERVING, is_daemon
 from pllib.project import Project, read_endpoint
-from pllib.sender import ask_status
 from pllib.sharing import open_file
 
 from . import instances, steps
@@ -46,7 +46,7 @@ def index_folder(
 
 def is_serving(project: Project, name: str, environ: Mapping[str, str]) -> bool:
     """Tell whether daemons of this name run and answer."""
-    path = project.endpoints / f"{name}.json"
+    path = project.endpoint(name)
     try:
         endpoint = read_endpoint(path)
         here = endpoint.host == launch.host()

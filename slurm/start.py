@@ -17,7 +17,7 @@ import click
 
 from pllib import launch, listening, telling
 from pllib.errors import Error, NotAProjectError
-from pllib.opening import SHARED_MEMORY
+from pllib.places import own_place
 from pllib.project import Project, find, read_endpoint
 from pllib.records import Accounted
 from pllib.settings import InSlurm, Running, Serving, from_process, load_section
@@ -151,7 +151,7 @@ def _account(project: Project, name: str) -> None:
     try:
         said = commands.call("scontrol", "show", "job", "-o", name, timeout_s=ASK_S)
         records: list[Accounted] = scontrol.parse(said, time.time_ns(), cluster)
-        endpoint = read_endpoint(project.endpoints / f"{name}.json")
+        endpoint = read_endpoint(project.endpoint(name))
         run = telling.job_run(cluster, launch.job_name(facts))
         telling.tell(project, run, records, endpoint=endpoint, timeout_s=ASK_S)
     except (Error, OSError, ValueError, LookupError):  # whatever another version of Slurm prints
@@ -167,6 +167,6 @@ def _without(project: Project, exc: Error | OSError) -> tuple[dict[str, str], st
     cause = exc if isinstance(exc, OSError) else exc.__cause__
     if isinstance(cause, OSError) and cause.errno in _UNWRITABLE:
         return {"SPROV_MODE": "off"}, "nothing of this job is recorded"
-    spools = os.environ.get("SPROV_SPOOL_DIR") or f"{SHARED_MEMORY}/sprov-{os.getuid()}"
+    spools = os.environ.get("SPROV_SPOOL_DIR") or str(own_place())
     found = {"SPROV_DIR": str(project.root), "SPROV_MODE": "offline", "SPROV_SPOOL_DIR": spools}
     return found, "the job goes on, and records wait for `sprov ingest`"

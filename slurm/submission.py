@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from pllib import kept
+from pllib import kept, redaction
 from pllib.errors import SettingsError
 from pllib.project import Project
 
@@ -89,7 +89,17 @@ def keep(project: Project, submission: Submission) -> str:
     Raises:
         OSError: The project's folder can't be written.
     """
-    return kept.keep(project, msgspec.json.encode(submission))
+    return keep_script(project, msgspec.json.encode(submission))
+
+
+def keep_script(project: Project, data: bytes) -> str:
+    """Keep what is to be submitted again as it is: for its owner alone if a secret is in it.
+
+    Raises:
+        OSError: The project's folder can't be written.
+    """
+    redactor = redaction.load(project.config, os.environ)
+    return kept.keep(project, data, private=redactor.document(data) != data)
 
 
 def read(project: Project, digest: str) -> Submission:

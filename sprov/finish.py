@@ -21,6 +21,7 @@ from pllib.errors import Error, LogError, UnavailableError
 from pllib.listening import is_daemon
 from pllib.project import Endpoint, Project, find, read_endpoint
 from pllib.settings import Serving, load_section
+from pllib.sharing import OWNERS_ALONE
 from slurm import placement, service, steps
 from slurm.collect import Collected, collect_here, running_endpoint
 
@@ -125,7 +126,7 @@ def _end_daemons(project: Project, name: str, silent: list[str]) -> list[str]:
     Returns:
         What went wrong.
     """
-    path = project.endpoints / f"{name}.json"
+    path = project.endpoint(name)
     trouble = []
     try:
         if path.exists():
@@ -135,7 +136,7 @@ def _end_daemons(project: Project, name: str, silent: list[str]) -> list[str]:
             _end(endpoint, name, project)
     except (Error, OSError) as exc:
         trouble.append(str(exc))
-    for suffix in (".json", ".lock"):
+    for suffix in (".json", ".lock", OWNERS_ALONE):
         path.with_suffix(suffix).unlink(missing_ok=True)
     return trouble
 

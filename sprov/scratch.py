@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
-import stat
 import time
 from pathlib import Path
 
 from pllib.errors import UnavailableError
+from pllib.sharing import make_private
 
 LEFT_S = 86_400.0
 """Indexes that nobody wrote for so long were left by a job that was killed."""
@@ -19,15 +18,15 @@ def claim(folder: Path) -> None:
     """Make the folder for indexes of this user's jobs, in a place where others may have made it.
 
     Raises:
-        UnavailableError: It is somebody else's.
+        UnavailableError: It is somebody else's, or others may enter it.
         OSError: It can't be made.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat()
-    if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode):
+    try:
+        make_private(folder)
+    except UnavailableError as exc:
         raise UnavailableError(
-            f"{folder} is not this user's own folder", "Set `indexes` in [serve] to another place"
-        )
+            Exception.__str__(exc), "Set `indexes` in [serve] to another place"
+        ) from None
 
 
 def sweep(folder: Path) -> None:

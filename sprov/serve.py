@@ -17,12 +17,15 @@ from typing import NamedTuple
 
 import click
 
+from manager import tls
 from pllib import launch, listening
-from pllib.errors import UnavailableError
+from pllib.errors import Error, UnavailableError
 from pllib.project import (
+    Endpoint,
     Project,
     choose_endpoint,
     find,
+    leave_endpoint,
     read_endpoint,
     update_endpoint,
 )
@@ -34,9 +37,11 @@ from .extras import require
 READY_TIMEOUT_S = 30.0
 DRAIN_S = 15.0
 STOP_TIMEOUT_S = 40.0
+SETTLE_S = 10.0
 MAX_RESTARTS = 5
 """Within `RESTART_WINDOW_S`; a daemon that dies faster has a reason that it prints."""
 RESTART_WINDOW_S = 60.0
+PAUSE_S = 10.0
 
 
 class Daemon:
@@ -46,19 +51,29 @@ class Daemon:
         self.name = name
         self._command = command
         self._deaths: list[float] = []
+        self._start_at = 0.0
+        """Not before then is it started again; 0 if it need not wait."""
         self.process = subprocess.Popen(command, start_new_session=True)
 
-    def revive(self) -> bool:
-        """Start it again if it is dead; False if it dies too often."""
-        if self.process.poll() is None:
-            return True
+    def revive(self) -> None:
+        """Start it again if it is dead: at once, or after a pause if it dies too often.
+
+        It is never given up: what it lacks, such as space on a disk, may come back.
+        """
+        if self.process.poll() is None or time.monotonic() < self._start_at:
+            return
+        if self.process.returncode != -signal.SIGKILL and not self._start_at and self._dies_often():
+            click.echo(f"sprov: {self.name} keeps ending; again in {PAUSE_S:g} s", err=True)
+            self._start_at = time.monotonic() + PAUSE_S
+            return
+        click.echo(f"sprov: {self.name} ended ({self.process.returncode}), restarted", err=True)
+        self._start_at = 0.0
+        self.process = subprocess.Popen(self._command, start_new_session=True)
+
+    def _dies_often(self) -> bool:
         now = time.monotonic()
         self._deaths = [at for at in self._deaths if now - at < RESTART_WINDOW_S] + [now]
-        if len(self._deaths) > MAX_RESTARTS:
-            return False
-        click.echo(f"sprov: {self.name} ended ({self.process.returncode}), restarted", err=True)
-        self.process = subprocess.Popen(self._command, start_new_session=True)
-        return True
+        return len(self._deaths) > MAX_RESTARTS
 
     def stop(self) -> None:
         if self.process.poll() is None:
@@ -74,9 +89,11 @@ class Daemon:
 @click.option("--name", help="Name of the endpoint file; by default the Slurm job, or `local`.")
 @click.option(
     "--bind",
-    help="Where to listen: HOST[:PORT[-PORT]]; HOST may be an interface.  By default as set in "
-    "[serve], else 127.0.0.1, in a Slurm job all addresses.",
+    help="Where to listen: HOST[:PORT[-PORT]], where HOST may be an interface, or unix:FOLDER.  By "
+    "default as set in [serve], else 127.0.0.1, in a Slurm job all addresses.",
 )
+@click.option("--certificate", help="PEM file: the manager serves HTTPS.")
+@click.option("--key", help="PEM file with the certificate's key, if it is not in the same.")
 @click.option(
     "--indexes",
     type=click.Path(path_type=Path),
@@ -92,6 +109,8 @@ class Daemon:
 def serve(
     name: str | None,
     bind: str | None,
+    certificate: str | None,
+    key: str | None,
     indexes: Path | None,
     temporary: bool,
     batch_pid: int | None,
@@ -102,18 +121,25 @@ def serve(
     \b
         sprov serve &
         sprov serve --name 4242 --bind ib0:40000-40100 --ready-file ready
+        sprov serve --bind unix:$XDG_RUNTIME_DIR/sprov
     """
     from slurm.job import job_facts
 
-    require("serve", "server", "pyoxigraph", "fastapi", "uvicorn", "httpx", "pyarrow")
+    require("serve", "server", "pyoxigraph", "fastapi", "uvicorn", "pyarrow")
     project = find().create()
     name = name or job_facts(os.environ).get("job_id") or "local"
-    endpoint_file = project.endpoints / f"{name}.json"
+    endpoint_file = project.endpoint(name)
     if temporary and indexes is not None:
         scratch.claim(indexes.parent)
         scratch.sweep(indexes.parent)
-    options = _daemon_options(project, name, bind, indexes, ["--drain-s", "0"] * temporary)
+    settings = tls.chosen(load_section(Serving, project.config, os.environ), certificate, key)
     _refuse_second(endpoint_file)
+    bind = bind or listening.default_bind(settings.interface, settings.ports, os.environ)
+    _check(bind, settings)
+    options = {
+        "tracker": ["--name", name, "--bind", bind, *["--drain-s", "0"] * temporary],
+        "manager": ["--name", name, *_manager_options(bind, settings, indexes)],
+    }
     ends = _signals(batch_pid)
     try:
         _serve(endpoint_file, options, ends, ready_file, drain=not temporary)
@@ -147,32 +173,37 @@ def _serve(
             daemons[1].process.kill()
         for daemon in daemons:
             daemon.stop()
-        update_endpoint(
+        leave_endpoint(
             endpoint_file, serve_pid=0, tracker="", manager="", tracker_pid=0, manager_pid=0
         )
 
 
-def _daemon_options(
-    project: Project, name: str, bind: str | None, indexes: Path | None, tracker: list[str]
-) -> dict[str, list[str]]:
-    """Return the options of the two daemons; a port that is named is the tracker's.
-
-    Args:
-        tracker: More of the tracker's.
+def _check(bind: str, settings: Serving) -> None:
+    """See here, where it is told once, whether both daemons can listen so.
 
     Raises:
-        SettingsError: They can't listen there.
+        SettingsError: They can't, or the certificate can't be used.
+        UnavailableError: Others may enter the folder for sockets, or a daemon listens there.
     """
-    settings = load_section(Serving, project.config, os.environ)
-    bind = bind or listening.default_bind(settings.interface, settings.ports, os.environ)
+    found = listening.parse(bind)
+    if found.folder:
+        for name in (listening.TRACKER_SOCKET, listening.MANAGER_SOCKET):
+            listening.socket_path(found, name)
+    elif settings.certificate:
+        tls.load(settings.certificate, settings.key)
+
+
+def _manager_options(bind: str, settings: Serving, indexes: Path | None) -> list[str]:
+    """Return the manager's options; a port that is named is the tracker's."""
     ports = listening.parse(bind).ports
-    manager = ["--bind", bind.rpartition(":")[0] if ports and ports[0] == ports[1] else bind]
+    options = ["--bind", bind.rpartition(":")[0] if ports and ports[0] == ports[1] else bind]
     if folder := indexes or settings.indexes:
-        manager += ["--indexes", str(folder)]
-    return {
-        "tracker": ["--name", name, "--bind", bind, *tracker],
-        "manager": ["--name", name, *manager],
-    }
+        options += ["--indexes", str(folder)]
+    if settings.certificate:
+        options += ["--certificate", settings.certificate]
+    if settings.certificate and settings.key:
+        options += ["--key", settings.key]
+    return options
 
 
 class Ends(NamedTuple):
@@ -239,8 +270,7 @@ def _watch(daemons: list[Daemon], ends: Ends) -> None:
         if ends.batch in ready:
             return
         for daemon in daemons:
-            if not daemon.revive():
-                raise UnavailableError(f"the {daemon.name} keeps ending; see what it printed")
+            daemon.revive()
 
 
 @click.command()
@@ -259,14 +289,26 @@ def stop(name: str | None) -> None:
     running = [pid for pid in pids if listening.is_daemon(pid)]
     if not running:
         raise UnavailableError("no daemon runs here")
+    if endpoint and endpoint.tracker_pid in running and endpoint.manager_pid in running:
+        _settle(endpoint)
     for pid in running[:1] if endpoint and running[0] == endpoint.serve_pid else running:
         end(pid)
     click.echo("stopped")
 
 
+def _settle(endpoint: Endpoint) -> None:
+    """Have the store take in what is journalled, for some time: a daemon that ends waits little."""
+    from pllib.delivery import ask_status
+
+    deadline = time.monotonic() + SETTLE_S
+    with contextlib.suppress(Error):
+        while not ask_status(endpoint)["settled"] and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+
 def _endpoint_file(project: Project, name: str | None) -> Path | None:
     if name is not None:
-        return project.endpoints / f"{name}.json"
+        return project.endpoint(name)
     return choose_endpoint(project, os.environ)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from pllib.delivery import ask_status
 from pllib.errors import Error
 from pllib.project import Project, choose_endpoint, find, read_endpoint
-from pllib.sender import ask_status
 
 
 @click.command()

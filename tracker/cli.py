@@ -25,7 +25,7 @@ def tracker() -> None:
     "--bind",
     default="127.0.0.1",
     show_default=True,
-    help="Where to listen: HOST[:PORT[-PORT]]; HOST may be an interface.",
+    help="Where to listen: HOST[:PORT[-PORT]], where HOST may be an interface, or unix:FOLDER.",
 )
 @click.option(
     "--drain-s",
@@ -42,8 +42,10 @@ def serve(name: str, bind: str, drain_s: float, ready_file: Path | None) -> None
     """
     project = find().create()
     limit = from_process(project.config).digest_limit_bytes
-    file, journal = project.endpoints / f"{name}.json", project.journal / name
+    file, journal = project.endpoint(name), project.journal / name
     daemon = Tracker(file, journal, listening.parse(bind), limit, drain_s)
+    if warning := daemon.server.room.warning:
+        click.echo(f"sprov: {warning}", err=True)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())
     if ready_file is not None:

@@ -12,20 +12,34 @@ from typing import Any
 from pllib import launch
 from pllib.errors import Error, UnavailableError
 from pllib.listening import Listening, is_daemon
-from pllib.project import Endpoint, read_endpoint, update_endpoint
+from pllib.project import (
+    Endpoint,
+    leave_endpoint,
+    read_endpoint,
+    read_secret,
+    update_endpoint,
+    write_secret,
+)
 
 from .digester import Digester
 from .handover import Handover, ManagerRestartedError
 from .journal import Follower, Journal
-from .server import Server, new_keys
+from .server import Server, is_pair, new_keys
 from .workqueue import WorkQueues
 
 READ_AHEAD_RECORDS = 20_000
 IDLE_S = 0.05
+LISTED_RANKS = 500
+"""Of `status`, which is answered by the thread that acknowledges."""
 DIGEST_END_S = 0.5
 """How long the end waits for a file that is being read; `sprov ingest` reads it then."""
-DRAIN_S = 10.0
-"""How long the end waits for the manager to take what is journalled."""
+DRAIN_S = 1.2
+"""How long the end waits for the manager to take what is journalled, from when it is asked for: all
+of it is safe, and what the manager lacks then the next tracker hands on, or `sprov ingest`."""
+
+
+LAST_BATCH_S = 0.2
+"""How long a batch that is under way is waited for beyond that; it may be taken twice."""
 
 
 class Tracker:
@@ -48,7 +62,7 @@ class Tracker:
         self._drain_s = drain_s
         self.journal = Journal(journal_folder)
         try:
-            self.server = Server(self.journal, _claim(endpoint_file), listening)
+            self.server = Server(self.journal, *_claim(endpoint_file), listening)
         except Error:
             self.journal.close()
             raise
@@ -57,12 +71,12 @@ class Tracker:
         self.handover = Handover(self._manager)
         self.digester = Digester(self.journal, digest_limit_bytes)
         self._follower = Follower(self.journal)
-        self._watermarks: dict[str, int] = {}
         self._settled = -1
         """Ordinals below this are durable in the store; -1 while that is not known."""
         self._stopping = threading.Event()
         self._received_all = threading.Event()
-        self.trouble = ""
+        self._asked_at = 0.0
+        self.trouble = "; ".join(str(exc) for exc in self.journal.corrupt[:3])
 
     def run(self) -> None:
         """Serve until `stop`, then drain."""
@@ -74,38 +88,39 @@ class Tracker:
         for thread in (linking, sealing, digesting):
             thread.start()
         self.server.serve(self._stopping.is_set, self.status)
+        until = self._asked_at + self._drain_s
         self.digester.stop()
-        digesting.join(DIGEST_END_S)
+        digesting.join(min(DIGEST_END_S, max(0.0, until - time.monotonic())))
         self._received_all.set()
         self.journal.wake()
-        linking.join(self._drain_s)
+        linking.join(max(0.0, until - time.monotonic()))
         self.handover.stop()
-        linking.join(2.0)
+        linking.join(LAST_BATCH_S)
         self.server.close()
         self.journal.close()
-        update_endpoint(self._endpoint_file, tracker="", tracker_pid=0)
+        leave_endpoint(self._endpoint_file, tracker="", tracker_pid=0)
 
     def stop(self) -> None:
         """Ask for the end; from a signal handler too."""
+        self._asked_at = time.monotonic()
         self._stopping.set()
 
     def _advertise(self, listening: Listening) -> None:
-        port = self.server.url.rpartition(":")[2]
+        port = 0 if listening.folder else int(self.server.url.rpartition(":")[2])
         update_endpoint(
             self._endpoint_file,
-            tracker=f"tcp://{listening.advertised}:{port}",
+            tracker=f"tcp://{listening.advertised}:{port}" if port else self.server.url,
             tracker_pid=os.getpid(),
-            tracker_port=int(port),
+            tracker_port=port,
             host=launch.host(),
             started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         )
 
-    def _manager(self) -> tuple[str, str]:
+    def _manager(self) -> Endpoint | None:
         try:
-            endpoint = read_endpoint(self._endpoint_file)
+            return read_endpoint(self._endpoint_file)
         except Error:
-            return "", ""
-        return endpoint.manager, endpoint.token
+            return None
 
     def _link(self) -> None:
         try:
@@ -134,7 +149,7 @@ class Tracker:
             if found is None:
                 return busy
             busy = True
-            self.queues.put(*found, self._watermarks)
+            self.queues.put(*found, self._follower.watermarks)
         return busy
 
     def _hand_over(self) -> bool:
@@ -162,10 +177,8 @@ class Tracker:
         """Begin again behind what the manager's store has of each run."""
         found = self.handover.watermarks(self.journal.identity)
         if found is not None:
-            # Behind a corrupt frame ordinals have shifted, so nothing may be passed over.
-            self._watermarks = {} if self.journal.corrupt else found
             self.queues.clear()
-            self._follower.rewind()
+            self._follower.rewind(found)
 
     def _seal(self) -> None:
         while not self._stopping.wait(1.0):
@@ -183,11 +196,14 @@ class Tracker:
     def status(self) -> dict[str, Any]:
         """Return counts for `sprov status`."""
         now = time.time()
+        refused_by = dict(self.server.refused_by)
+        peers = self.server.admission.ranks()
         return {
             "journal": self.journal.identity,
             "frames": self.journal.durable,
             "duplicates": self.server.duplicates,
-            "refused": self.server.refused + self.handover.n_refused,
+            "refused": sum(refused_by.values()) + self.handover.n_refused,
+            "refused_by": refused_by,
             "queued_records": self.queues.n_records,
             "unread_frames": self.journal.durable - self._follower.ordinal,
             "settled": self._settled >= self.journal.durable,
@@ -199,6 +215,8 @@ class Tracker:
             or self.server.trouble
             or self.handover.trouble
             or self.digester.trouble,
+            "clients": len(peers),
+            "clients_that_fit": self.server.room.n_clients,
             "ranks": [
                 {
                     "run": peer.run,
@@ -208,13 +226,14 @@ class Tracker:
                     "silent_s": round(now - peer.seen, 1),
                     "frames": peer.n_frames,
                 }
-                for peer in list(self.server.peers.values())
+                for peer in peers[:LISTED_RANKS]
             ],
+            "ranks_not_listed": max(len(peers) - LISTED_RANKS, 0),
         }
 
 
-def _claim(path: Path) -> Endpoint:
-    """Return the endpoint to serve, with keys.
+def _claim(path: Path) -> tuple[Endpoint, str]:
+    """Return the endpoint to serve, with keys, and the secret one.
 
     Raises:
         UnavailableError: A tracker that lives has this name.
@@ -225,6 +244,9 @@ def _claim(path: Path) -> Endpoint:
             f"a tracker runs already, as process {old.tracker_pid} ({path})",
             "`sprov stop` ends it, or give this one another --name",
         )
-    if not old.server_secret_key:
-        old = update_endpoint(path, **new_keys())
-    return old
+    secret = read_secret(path)
+    if not is_pair(old.server_public_key, secret):
+        keys, secret = new_keys()
+        write_secret(path, secret)
+        old = update_endpoint(path, **keys)
+    return old, secret

@@ -12,12 +12,17 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import httpx
+import msgspec
 
+from pllib.errors import UnavailableError
 from pllib.linked import Batch, encode_batch
+from pllib.managers import Caller, Reply
+from pllib.project import Endpoint
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 2.0
 REQUEST_TIMEOUT_S = 30.0
+FINAL = (200, 202, 400, 412, 413, 422)
+"""Statuses that another attempt would not change; every other one waits for better times."""
 
 
 class ManagerRestartedError(Exception):
@@ -27,12 +32,12 @@ class ManagerRestartedError(Exception):
 class Handover:
     """A client of one manager; for one thread, but for `stop`."""
 
-    def __init__(self, find_manager: Callable[[], tuple[str, str]]) -> None:
+    def __init__(self, find_manager: Callable[[], Endpoint | None]) -> None:
         """Args:
-        find_manager: Returns URL and token of the manager, empty when there is none.
+        find_manager: Returns the endpoint of the manager, None when there is none.
         """
         self._find = find_manager
-        self._client = httpx.Client(timeout=REQUEST_TIMEOUT_S)
+        self._caller = Caller(REQUEST_TIMEOUT_S)
         self._instance: str | None = None
         self._unconfirmed: dict[str, int] = {}
         self._stopping = threading.Event()
@@ -80,8 +85,8 @@ class Handover:
         return len(self._unconfirmed)
 
     def _ask_watermarks(self, journal: str) -> dict[str, Any] | None:
-        answer = self._ask("GET", f"/v1/watermarks?journal={journal}", b"")
-        return None if answer is None else dict(answer.json())
+        answer = self._ask("GET", f"/v1/watermarks?journal={journal}", None)
+        return None if answer is None else dict(msgspec.json.decode(answer.body))
 
     def hand_over(self, batch: Batch) -> bool:
         """Deliver one batch; False if stopped before it was taken.
@@ -92,47 +97,50 @@ class Handover:
         answer = self._ask("POST", "/v1/provenance", encode_batch(batch))
         if answer is None:
             return False
-        if answer.status_code == 412:
+        if answer.status == 412:
             raise ManagerRestartedError
-        if answer.status_code != 202:
+        if answer.status != 202:
             self.n_refused += batch.n_records
-            self.trouble = f"the manager refused a batch: {answer.text[:300]}"
+            self.trouble = f"the manager refused a batch: {_text(answer)}"
             return True
         self._unconfirmed[batch.queue] = batch.last
         self.n_batches += 1
         self.n_records += batch.n_records
         return True
 
-    def _ask(self, method: str, path: str, body: bytes) -> httpx.Response | None:
+    def _ask(self, method: str, path: str, body: bytes | None) -> Reply | None:
         """Send until there is an answer that waiting would not change; None when stopped."""
         wait_s = FIRST_WAIT_S
         while True:
             answer = self._send(method, path, body)
-            if answer is not None and answer.status_code not in (401, 500, 502, 503, 504):
+            if answer is not None and answer.status in FINAL:
                 self.trouble = ""
                 return answer
             if self._stopping.wait(wait_s):
                 return None
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
-    def _send(self, method: str, path: str, body: bytes) -> httpx.Response | None:
-        url, token = self._find()
-        if not url:
+    def _send(self, method: str, path: str, body: bytes | None) -> Reply | None:
+        endpoint = self._find()
+        if endpoint is None or not endpoint.manager:
             self.trouble = "no manager yet"
             return None
         headers = {
-            "Authorization": f"Bearer {token}",
             "Content-Type": "application/msgpack",
             "If-Match": f'"{self._instance or ""}"',
         }
         try:
-            answer = self._client.request(method, f"{url}{path}", content=body, headers=headers)
-        except httpx.HTTPError as exc:
-            self.trouble = f"{url} does not answer: {exc}"
+            answer = self._caller.request(endpoint, method, path, body, headers)
+        except UnavailableError as exc:
+            self.trouble = str(exc)
             return None
-        if answer.status_code >= 400:
-            self.trouble = f"{url}: {answer.status_code} {answer.text[:200]}"
+        if answer.status >= 400:
+            self.trouble = f"{endpoint.manager}: {answer.status} {_text(answer)}"
         return answer
 
     def close(self) -> None:
-        self._client.close()
+        self._caller.close()
+
+
+def _text(answer: Reply) -> str:
+    return answer.body[:300].decode(errors="replace")

@@ -19,7 +19,7 @@ from . import containers, controller, disks, folder, limits, names, network, tri
 from .report import FAIL, OK, WARN, Finding, bad, lines, news, summary
 
 WIDTH = 80
-_SERVER = ("pyoxigraph", "fastapi", "uvicorn", "httpx", "pyarrow")
+_SERVER = ("pyoxigraph", "fastapi", "uvicorn", "pyarrow")
 
 
 @click.command()

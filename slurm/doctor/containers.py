@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pllib.facts import surroundings
-from pllib.opening import SHARED_MEMORY
+from pllib.places import SHARED_MEMORY
 
 from .. import commands
 from ..commands import SlurmError

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from pllib.mounts import MAPPABLE, SHARED, mount_of
-from pllib.opening import SHARED_MEMORY
+from pllib.places import SHARED_MEMORY
 
 from .. import commands
 from ..commands import SlurmError

@@ -50,11 +50,16 @@ def shared() -> Iterator[Shared]:
 
 
 def modes(root: Path) -> set[tuple[str, str]]:
-    """Return what kinds of things lie in a folder, itself included, and with which modes."""
+    """Return what kinds of things lie in a folder, itself included, and with which modes.
+
+    A daemon's secret key, which is its owner's in any project, is looked at here.
+    """
     found = set()
     for path in (root, *root.rglob("*")):
         mode = path.lstat().st_mode
-        if not stat.S_ISLNK(mode):
+        if path.suffix == ".key":
+            assert stat.S_IMODE(mode) == 0o600
+        elif not stat.S_ISLNK(mode):
             kind = "folder" if stat.S_ISDIR(mode) else "file"
             found.add((kind, f"{stat.S_IMODE(mode):o}"))
     return found

@@ -72,5 +72,5 @@ def test_what_killed_jobs_left_is_swept_and_what_others_made_is_refused(tmp_path
     scratch.sweep(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["recent"]
     (tmp_path / "link").symlink_to("recent")
-    with pytest.raises(UnavailableError, match="not this user's own"):
+    with pytest.raises(UnavailableError, match="not this user's alone"):
         scratch.claim(tmp_path / "link")

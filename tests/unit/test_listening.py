@@ -68,15 +68,16 @@ def test_the_port_of_last_time_comes_first_if_it_may():
 
 
 def test_a_tracker_takes_what_is_free_of_a_range_and_says_when_nothing_is(tmp_path):
-    endpoint = Endpoint(**new_keys())
+    keys, secret = new_keys()
+    endpoint = Endpoint(**keys)
     journal = Journal(tmp_path)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(UnavailableError, match=f"port {port} of 127.0.0.1 is taken"):
-            Server(journal, endpoint, parse(f"lo:{port}"))
-        server = Server(journal, endpoint, parse(f"lo:{port}-{min(port + 50, 65535)}"))
+            Server(journal, endpoint, secret, parse(f"lo:{port}"))
+        server = Server(journal, endpoint, secret, parse(f"lo:{port}-{min(port + 50, 65535)}"))
         assert port < int(server.url.rpartition(":")[2]) <= port + 50
         server.close()
     journal.close()
