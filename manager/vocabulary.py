@@ -155,6 +155,7 @@ PROPERTIES = {
     "account": term("sprov:account"),
     "nodelist": term("sprov:nodelist"),
     "fact": term("sprov:fact"),
+    "redacted": term("sprov:redacted"),
     "outcome": term("sprov:outcome"),
     "outcome_at": term("sprov:outcomeAt"),
     "exit_status": term("sprov:exitStatus"),

@@ -16,11 +16,12 @@ from typing import Any
 
 from .captured import captured
 from .data import Dataset, Directory, FeatureSet, File, Model, Ref
+from .ends import latest
 from .errors import Error
 from .execution import Execution, Stage, Transformation
 from .off import OFF, Off
 from .recording import innermost
-from .session import Session, latest
+from .session import Session
 
 __all__ = [
     "Dataset", "Directory", "Error", "Execution", "FeatureSet", "File", "Model", "Off", "Ref",

@@ -19,7 +19,7 @@ from .shape import MAX_SHAPES, Shape
 
 if TYPE_CHECKING:
     from .recording import Recording
-    from .spool import Writer
+    from .writer import Writer
 
 HEAD = b"\x97\x07\xce"
 """An array of seven, the tag of `Metric`, and that its `seq` follows in 32 bits."""

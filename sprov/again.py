@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import click
 import msgspec
 
+from pllib import redaction
 from pllib.errors import SettingsError
 from pllib.project import Project
+from pllib.redaction import Redactor
 from query.engine import Engine, find_engine
 from query.runs import describe_run, digest_of, find_run, list_runs
 from slurm import submission
@@ -44,7 +47,8 @@ def ask_again(project: Project, text: str, options: Sequence[str], *, sure: bool
         )
     then = submission.read(project, run["facts"]["submission"])
     now = with_options(then, options, digest_of(run["run"]))
-    click.echo(_call(now), err=True)
+    redactor = redaction.load(project.config, os.environ)
+    click.echo(_call(now, redactor), err=True)
     others = [one for one in runs if _is_step_of(one, meant)][:MAX_RUNS]
     told = [run, *(describe_run(engine, one) for one in others)]
     for line in _changes(project, engine, then, told):
@@ -83,8 +87,9 @@ def with_options(then: Submission, options: Sequence[str], run: str) -> Submissi
     return msgspec.structs.replace(then, options=[*then.options, *options], again_of=run)
 
 
-def _call(now: Submission) -> str:
-    return f"in {now.folder}: sbatch {shlex.join([*now.options, now.name, *now.arguments])}"
+def _call(now: Submission, redactor: Redactor) -> str:
+    words = redactor.words([*now.options, now.name, *now.arguments])
+    return f"in {now.folder}: sbatch {shlex.join(words)}"
 
 
 def _changes(project: Project, engine: Engine, then: Submission, runs: list[Run]) -> list[str]:

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pllib import kept
+from pllib import kept, redaction
 from pllib.errors import UnavailableError
 from pllib.facts import git_commit
 from pllib.project import Project
@@ -37,7 +37,8 @@ def script_changes(project: Project, then: Submission) -> list[str]:
         return [f"script   {then.path}: {exc.strerror}; it is submitted as it was"]
     if old == new:
         return []
-    lines = _difference(old, new)
+    redactor = redaction.load(project.config, os.environ)
+    lines = _difference(redactor.document(old), redactor.document(new))
     return [f"script   {then.path} is another now; it is submitted as it was", *_few(lines, "    ")]
 
 
@@ -61,6 +62,7 @@ def code_changes(project: Project, facts: Facts, folder: str) -> list[str]:
     dirty = difference(folder, lambda: False)
     if dirty is None:
         return ["code     git does not say what differs from the commit"]
+    dirty = redaction.load(project.config, os.environ).document(dirty)
     was = _kept_difference(project, facts)
     if was is None:
         return ["code     there were changes that were not committed, and are not known any more"]

@@ -15,10 +15,11 @@ from pathlib import Path
 import click
 
 from pllib import waiting
+from pllib.connection import KeyRefusedError
+from pllib.delivery import ask_status
 from pllib.errors import Error, LogError
 from pllib.log import frame_key
 from pllib.project import Endpoint, Project, choose_endpoint, find, read_endpoint
-from pllib.sender import ask_status
 from pllib.waiting import Log
 from slurm.over import over_jobs
 from tracker.journal import Journal
@@ -43,7 +44,7 @@ def ingest(logs: tuple[Path, ...]) -> None:
         sprov ingest job-4242/*.log
     """
     project = find().create()
-    named = [waiting.open_log(path) for path in logs] if logs else None
+    named = waiting.named(project, logs, os.environ) if logs else None
     endpoint = running_tracker(project)
     if endpoint is not None:
         found = take_all(project, named, partial(waiting.send, endpoint), endpoint)
@@ -107,7 +108,10 @@ def _take(logs: list[Log], hand_over: Callable[[Iterator[bytes]], None]) -> None
     with bar(len(logs), "taking in") as taking:
         for log in logs:
             if not log.trouble:
-                hand_over(log.frames())
+                try:
+                    hand_over(log.frames())
+                except LogError as exc:  # what is wrong with one log keeps none of the others here
+                    log.trouble = str(exc)
             taking.update(1)
 
 
@@ -125,7 +129,11 @@ def append(journal: Journal, frames: Iterable[bytes]) -> None:
 
 
 def running_tracker(project: Project) -> Endpoint | None:
-    """Return the endpoint of a tracker that answers and whose manager keeps the project's store."""
+    """Return the endpoint of a tracker that answers and whose manager keeps the project's store.
+
+    Raises:
+        KeyRefusedError: It is there, but not for us.
+    """
     path = choose_endpoint(project, os.environ)
     if path is None or not path.exists():
         return None
@@ -134,6 +142,8 @@ def running_tracker(project: Project) -> Endpoint | None:
         return None
     try:
         ask_status(endpoint, timeout_s=2.0)
+    except KeyRefusedError:
+        raise
     except Error:
         return None
     return endpoint

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from pllib import kept
+from pllib import kept, redaction
 from pllib.errors import NotAProjectError, SettingsError
 from pllib.identity import digest
 from pllib.launch import console_script
@@ -68,7 +68,7 @@ def _first(words: tuple[str, ...]) -> int:
     try:
         project = _project()
         made = Submission(
-            script=kept.keep(project, script.text),
+            script=submission.keep_script(project, script.text),
             name=script.name,
             path=path,
             options=submission.plain_options(line),
@@ -132,7 +132,10 @@ def _write(project: Project, name: str, text: bytes) -> Path:
     make_folder(folder)
     path = folder / name
     temporary = folder / f".{os.getpid()}"
-    with open(open_file(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
+    fd = open_file(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    with open(fd, "wb") as file:
+        if redaction.load(project.config, os.environ).document(text) != text:
+            os.fchmod(fd, 0o600)
         file.write(text)
     temporary.replace(path)
     return path

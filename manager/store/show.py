@@ -23,6 +23,8 @@ from .moments import sortable
 from .states import attempts, in_words, is_bad, worst
 
 Row = dict[str, Any]
+MAX_REDACTED = 10_000
+"""Things that are looked at to count those of a run."""
 
 
 class Show(msgspec.Struct, array_like=True, tag="run"):
@@ -49,6 +51,7 @@ def show(store: ox.Store, asked: Show) -> Row:
         "facts": dict(
             fact.partition("=")[::2] for _, fact in read.pairs([asked.run], "sprov:fact")
         ),
+        "redacted": _redacted(read),
         "tags": sorted(tag for _, tag in read.pairs([asked.run], "sprov:tag")),
         "where": _where(read),
         "attempts": _attempts(read, live=asked.live),
@@ -64,6 +67,26 @@ def show(store: ox.Store, asked: Show) -> Row:
         "failures": _failures(read),
         "lost": _lost(read),
     }
+
+
+def _redacted(read: Reader) -> int:
+    """Return how many things of a run have texts of which a secret was taken out.
+
+    There are few in all runs together, so they are looked up first.
+    """
+    marked = {row["thing"] for row in read.select("SELECT ?thing { ?thing sprov:redacted ?p }")}
+    things = sorted(marked)[:MAX_REDACTED]
+    if not things:
+        return 0
+    values = " ".join(f"<{thing}>" for thing in things)
+    ours = read.select(
+        f"""SELECT DISTINCT ?thing {{ VALUES ?thing {{ {values} }}
+            {{ ?thing prov:qualifiedAssociation ?q }} UNION {{ ?q prov:hadPlan ?thing }}
+            UNION {{ ?a prov:used ?thing . ?a prov:qualifiedAssociation ?q }}
+            UNION {{ ?thing prov:wasGeneratedBy ?a . ?a prov:qualifiedAssociation ?q }}
+            ?q prov:agent ?agent . ?agent sprov:run <{read.run}> }}"""
+    )
+    return len({row["thing"] for row in ours} | (marked & {read.run}))
 
 
 def products(store: ox.Store, run: str) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pllib.facts import git_commit
+from pllib.redaction import Redactor
 
 PYTHON = re.compile(r"(python|pypy)[\d.]*")
 SHELL = re.compile(r"(ba|z|da|k)?sh")
@@ -51,9 +52,9 @@ class Description(NamedTuple):
     """A folder in that of its script, else in that around; empty where there is none."""
 
 
-def recorded(command: Sequence[str]) -> str:
-    """Return a command line as it is recorded, as a shell would take it."""
-    return as_fact(shlex.join(command))
+def recorded(command: Sequence[str], redactor: Redactor) -> str:
+    """Return a command line as it is recorded, as a shell would take it, without secrets."""
+    return as_fact(shlex.join(redactor.words(command)))
 
 
 def as_fact(text: str) -> str:

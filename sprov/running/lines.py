@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from pllib.opening import SHARED_MEMORY
+from pllib.places import SHARED_MEMORY
 
 from .opened import Opened
 
@@ -101,6 +101,7 @@ def _locked(folder: str) -> tuple[int, str]:
     """Make a file and lock it before anybody takes it for a dead one's."""
     while True:
         fd, path = tempfile.mkstemp(prefix=PREFIX, dir=folder)
+        os.fchmod(fd, 0o600)  # whatever the umask: Pythons of the command open it by its path
         fcntl.flock(fd, fcntl.LOCK_EX)
         if os.fstat(fd).st_nlink:
             return fd, path
@@ -112,7 +113,7 @@ def _sweep(folder: str) -> None:
     for name in os.listdir(folder):  # noqa: PTH208
         if name.startswith(PREFIX):
             with contextlib.suppress(OSError):
-                fd = os.open(f"{folder}/{name}", os.O_RDWR | os.O_CLOEXEC)
+                fd = os.open(f"{folder}/{name}", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
                 try:
                     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     os.unlink(f"{folder}/{name}")  # noqa: PTH108

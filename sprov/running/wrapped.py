@@ -16,10 +16,10 @@ from typing import Any
 import msgspec
 
 import pllib
-from pllib import records
+from pllib import records, redaction
 from pllib.facts import git_commit
 from pllib.launch import WRAPPED
-from pllib.opening import SHARED_MEMORY
+from pllib.places import own_places
 from pllib.project import find
 from pllib.session import Session
 from pllib.settings import Running, load_section
@@ -70,6 +70,7 @@ class Wrapped:
         self._session = session
         self._project = find()
         self._settings = load_section(Running, self._project.config, os.environ)
+        self._redactor = redaction.load(self._project.config, os.environ)
         self._git_given_up = threading.Event()
         self._git: threading.Thread | None = None
         self._watcher: Watcher | None = None
@@ -118,13 +119,16 @@ class Wrapped:
         self._session.sampler.start()
 
     def _describe(self) -> None:
-        found = {"command": described.recorded(self._command), **described.modules(os.environ)}
+        found = {"command": self._recorded(), **described.modules(os.environ)}
         if self._about.script:
             found["script"] = self._about.script
             found["script_digest"] = described.digest(self._about.script)
         if self._about.environment is not None:
             found.update(described.packages_in(self._about.environment.packages))
         tell_facts(self._session, found)
+
+    def _recorded(self) -> str:
+        return described.recorded(self._command, self._redactor)
 
     def _ask_git(self) -> None:
         if not self._about.working_tree:
@@ -135,7 +139,7 @@ class Wrapped:
 
         data = difference(self._about.working_tree, self._git_given_up.is_set)
         if data is not None and not self._git_given_up.is_set():
-            digest = kept.keep(self._project, data) if data else ""
+            digest = kept.keep(self._project, self._redactor.document(data)) if data else ""
             tell_facts(self._session, {"git_dirty": "1" if data else "0", "git_diff": digest})
 
     def end(self, pid: int, status: int) -> None:
@@ -178,7 +182,7 @@ class Wrapped:
                 tell_facts(self._session, {**about, **described.packages_in(python.packages)})
 
     def _spool_folders(self) -> list[Path]:
-        folders = [self._project.spool, Path(SHARED_MEMORY, f"sprov-{os.getuid()}")]
+        folders = [self._project.spool, *own_places()]
         if chosen := os.environ.get("SPROV_SPOOL_DIR"):
             folders.append(Path(chosen))
         return folders

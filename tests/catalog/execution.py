@@ -107,6 +107,13 @@ def wrapper_script(study: Study) -> Iterator[Asked]:
     yield Asked({"run": "plain"}, _named(_facts("job_script") + program))
 
 
+@answers("redacted")
+def redacted(study: Study) -> Iterator[Asked]:
+    row = {"where": "fact", "what": "registry", "pattern": "url_password", "count": 1}
+    yield Asked({"run": "plain"}, [row])
+    yield Asked({"run": "seed2"}, [])
+
+
 @answers("environment-files")
 def environment_files(study: Study) -> Iterator[Asked]:
     python = [("python", platform.python_version()), ("python_prefix", sys.prefix)]

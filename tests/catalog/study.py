@@ -16,6 +16,7 @@ FACTS = {
     "git_commit": "c0ffee0123456789c0ffee0123456789c0ffee01", "git_dirty": "1",
     "git_diff": '-lr = 0.1\n+lr = "0.01"', "container_image": "train.sif", "conda": "/envs/torch",
     "job_script": "train.sbatch", "gpus": "2", "mem_per_node": "4G", "max_rss": "123456",
+    "registry": "https://bob:[redacted:url_password]@host",
 }  # fmt: skip
 
 PLAIN = {"lr": 0.1, "dropout": 0.4, "filter": "gauss", "seed": 1}
