@@ -37,6 +37,7 @@ COMMANDS = {
     "ingest": Entry("sprov.ingest:ingest", "Take in logs that no tracker took."),
     "rebuild": Entry("sprov.rebuild:rebuild", "Make store and series again from the journals."),
     "verify": Entry("sprov.verify:verify", "Prove that logs and store agree."),
+    "gc": Entry("sprov.gc:gc", "What is kept and what may go; archive or forget journals."),
     "log": Entry("sprov.logs:log", "Look inside provenance logs.", ""),
     "demo": Entry("sprov.demo.command:demo", "The main job on this machine.", "server,mpi,demo"),
     "slurm": Entry("sprov.slurm:slurm", "Job templates, submitting, accounting, checks.", ""),
@@ -50,8 +51,13 @@ COMMANDS = {
 )
 @click.version_option(package_name="sprov", prog_name="sprov")
 @click.option("--debug", is_flag=True, help="Show tracebacks of errors.")
-def cli(debug: bool) -> None:
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
     """Record what batch jobs do, and ask about it."""
+    if ctx.invoked_subcommand != "run":  # which writes nothing but logs, and must run its command
+        from .formats import check_project
+
+        check_project()
 
 
 def main() -> None:

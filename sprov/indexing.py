@@ -12,10 +12,12 @@ from manager.writer import Writer
 from pllib.errors import UnavailableError
 from pllib.log import LogReader
 from pllib.project import Project
-from tracker.journal import read_journal, segments
+from tracker.journal import read_unstored, segments
 from tracker.workqueue import WorkQueues
 
 VISIBLE_TIMEOUT_S = 3600.0
+DISK_PATIENCE_S = 3.0
+"""How long a disk is tried again that is full or fails: one error may be all."""
 
 
 @contextlib.contextmanager
@@ -30,14 +32,15 @@ def open_writer(
     Raises:
         UnavailableError: Another process writes it, or a commit failed.
     """
-    writer = Writer(_open_store(store_folder, wait_s), series, snapshots)
+    store = _open_store(store_folder, wait_s)
+    writer = Writer(store, series, snapshots, patience_s=DISK_PATIENCE_S)
     writer.start()
     try:
         yield writer
         if not writer.flush(VISIBLE_TIMEOUT_S):
             raise UnavailableError(
                 f"the store stopped: {writer.failure or 'no snapshot'}",
-                "The journals have everything; `sprov rebuild` makes the store again",
+                "The journals have everything: make room if there is none, then `sprov ingest`",
             )
     finally:
         writer.close()
@@ -77,17 +80,33 @@ def index(
         on_records: Called with the number of records of each batch, for progress.
         only: Folder of the one journal to look at.
     """
+    return sum(
+        index_journal(identity, folder, writer, on_records)
+        for identity, folder in journals(project)
+        if only is None or folder == only
+    )
+
+
+def index_journal(
+    identity: str,
+    folder: Path,
+    writer: Writer,
+    on_records: Callable[[int], None] = lambda n: None,
+    on_frames: Callable[[int], None] = lambda n: None,
+) -> int:
+    """Store what one journal has and the store has not, wherever it lies, as `index` does.
+
+    Args:
+        on_frames: Called with 1 for each frame that was read, for progress.
+    """
     n_records = 0
-    for identity, folder in journals(project):
-        if only is not None and folder != only:
-            continue
-        marks = writer.watermarks(identity)
-        queues = WorkQueues()
-        for ordinal, frame in read_journal(folder):
-            queues.put(ordinal, frame, marks)
-            n_records += _submit_due(queues, identity, writer, on_records, all_ages=False)
-        n_records += _submit_due(queues, identity, writer, on_records, all_ages=True)
-    return n_records
+    marks = writer.watermarks(identity)
+    queues = WorkQueues()
+    for ordinal, frame, stored in read_unstored(folder, marks):
+        queues.put(ordinal, frame, stored)
+        on_frames(1)
+        n_records += _submit_due(queues, identity, writer, on_records, all_ages=False)
+    return n_records + _submit_due(queues, identity, writer, on_records, all_ages=True)
 
 
 def _submit_due(

@@ -33,6 +33,10 @@ _CONFIG = """\
 # files = "audit"               # audit, off
 # exclude = []                  # folders whose files are not recorded
 
+[retention]                     # of `sprov gc`: SPROV_RETENTION_<NAME>
+# keep_days = 0.0               # archive journals that nobody wrote for so long; 0: never
+# archive = ""                  # folder for them; empty for .sprov/archive
+
 [slurm]                         # SPROV_SLURM_<NAME>
 # tracker = "auto"              # auto, dedicated, shared
 # spool_dir = ""                # node-local folder for ranks' spools

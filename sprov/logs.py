@@ -10,7 +10,8 @@ import click
 from pllib.errors import LogError, SettingsError
 from pllib.log import LogReader, LogWriter
 from pllib.project import find
-from pllib.records import Context, Signature
+
+from .tallies import Tallies
 
 _LOG = click.argument("path", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 
@@ -28,33 +29,35 @@ def ls() -> None:
         sprov log ls
     """
     project = find()
-    for path in _logs(project.root):
+    for path, note in _logs(project.root):
         try:
-            click.echo(_summary(path))
-        except LogError as exc:
+            click.echo(_summary(path) + note)
+        except (LogError, OSError) as exc:
             click.echo(f"{path}: {exc}")
 
 
-def _logs(root: Path) -> Iterator[Path]:
-    yield from sorted(root.glob("spool/*.spool"))
-    yield from sorted(root.glob("spool/*.log"))
-    yield from sorted(root.glob("journal/*/*.log"))
+def _logs(root: Path) -> Iterator[tuple[Path, str]]:
+    """Yield logs, each with what is to be said of it."""
+    from .keeping.stubs import read_archived
+
+    for pattern in ("spool/*.spool", "spool/*.log", "journal/*/*.log"):
+        yield from ((path, "") for path in sorted(root.glob(pattern)))
+    for folder in sorted(root.glob("journal/*")):
+        for told in read_archived(folder):
+            yield from ((told.where(folder) / name, " (archived)") for name in told.segments)
 
 
 def _summary(path: Path) -> str:
+    tallies = Tallies()
     with LogReader(path) as reader:
-        frames = [located.frame for located in reader.frames()]
+        for located in reader.frames():
+            tallies.add(located.frame)
         owner = reader.header.owner
-    n_records = sum(
-        not isinstance(record, Context | Signature)
-        for frame in frames
-        for record in frame.records()
-    )
     bad = f", {len(reader.corrupt)} corrupt" if reader.corrupt else ""
     torn = ", torn at the end" if reader.torn else ""
     size = path.stat().st_size
     return (
-        f"{path}  {len(frames)} frames, {n_records} records, {size} bytes, "
+        f"{path}  {tallies.n_frames} frames, {tallies.n_records} records, {size} bytes, "
         f"{owner.host} pid {owner.pid}{bad}{torn}"
     )
 
@@ -96,9 +99,11 @@ def salvage(path: Path, output: Path) -> None:
     if output.exists():
         raise SettingsError(f"{output} exists", "Name a file that does not")
     with LogReader(path) as reader:
-        frames = [located.frame for located in reader.frames()]
         writer = LogWriter(output, reader.header)
-    writer.append([frame.pack() for frame in frames])
-    writer.sync()
-    writer.close()
-    click.echo(f"{len(frames)} frame(s) kept, {len(reader.corrupt)} lost")
+        try:
+            for located in reader.frames():
+                writer.append([located.frame.pack()])
+            writer.sync()
+        finally:
+            writer.close()
+    click.echo(f"{writer.n_frames} frame(s) kept, {len(reader.corrupt)} lost")

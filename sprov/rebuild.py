@@ -1,23 +1,44 @@
-"""`sprov rebuild`: store and series again, from the journals."""
+"""`sprov rebuild`: store and series again, from the journals.
+
+They are made beside the old ones, under the lock of the store.  Then files of series come in, which
+no reader knows yet; the store takes the old one's place; its snapshot becomes the current one; and
+what is old goes.  Killed before the store's turn, the old indexes are as they were; behind it, the
+new ones are: a writer that starts makes a snapshot of the new store.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import os
 import shutil
 from pathlib import Path
 
 import click
 
 from pllib.errors import UnavailableError
+from pllib.log import LogReader, sync_folder
 from pllib.project import Project, find
 from pllib.sharing import make_folder
+from tracker.journal import segments
 
-from .indexing import index, journals, open_writer
+from .indexing import index_journal, open_writer
 from .ingest import running_tracker
+from .keeping.holding import store_held
+from .keeping.indexes import numbered
+from .keeping.pieces import Kept, Piece, kept
+from .progress import bar
+
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
+"""Source: renameat2(2)."""
 
 
 @click.command()
-def rebuild() -> None:
+@click.option("--without-forgotten", is_flag=True, help="Do without what was forgotten.")
+def rebuild(without_forgotten: bool) -> None:
     """Make store and series again from the journals, beside the old ones, then swap them.
+
+    Archived journals are read where they lie. What `sprov gc --forget` deleted is only in the old
+    store: without it the new one is made with --without-forgotten alone.
 
     \b
         sprov stop; sprov rebuild
@@ -25,31 +46,105 @@ def rebuild() -> None:
     project = find().create()
     if running_tracker(project) is not None:
         raise UnavailableError("a tracker is running", "`sprov stop` first")
-    made = Project(project.root / "rebuild")
+    journals = kept(project)
+    _check(journals, without_forgotten)
+    with store_held(project.store):
+        made = Project(project.root / "rebuild")
+        shutil.rmtree(made.root, ignore_errors=True)
+        make_folder(made.root)
+        n_records = _index(journals, made)
+        swap(project, made)
+    click.echo(f"{n_records} record(s) of {len(journals.pieces)} journal(s) stored")
+
+
+def _check(journals: Kept, without_forgotten: bool) -> None:
+    if journals.unreachable:
+        raise UnavailableError(
+            journals.unreachable[0], "`sprov gc --forget` deletes a journal for good"
+        )
+    if journals.forgotten and not without_forgotten:
+        n_records = sum(told.counts.n_records for _, told in journals.forgotten)
+        names = ", ".join(sorted({name for name, _ in journals.forgotten}))
+        raise UnavailableError(
+            f"{n_records} record(s) of forgotten journals ({names}) are only in the store",
+            "`sprov rebuild --without-forgotten` loses them",
+        )
+
+
+def _index(journals: Kept, made: Project) -> int:
+    n_frames = sum(map(_count, journals.pieces))
+    with (
+        open_writer(made.store, made.series, made.snapshots) as writer,
+        bar(n_frames, "rebuilding") as rebuilding,
+    ):
+        return sum(
+            index_journal(piece.identity, piece.folder, writer, on_frames=rebuilding.update)
+            for piece in journals.pieces
+        )
+
+
+def _count(piece: Piece) -> int:
+    """Return how many frames a journal has, without decoding any."""
+    n_frames = 0
+    for _, path in segments(piece.folder):
+        with LogReader(path) as reader:
+            n_frames += sum(1 for _ in reader.frame_keys())
+    return n_frames
+
+
+def swap(project: Project, made: Project) -> None:
+    """Put new indexes in the place of old ones, which stay whole for readers until the end.
+
+    Raises:
+        OSError: The disk is full or failed; a second call of the command begins again.
+    """
+    make_folder(project.series)
+    old = set(project.series.glob("run=*/*.parquet"))
+    for path in made.series.glob("run=*/*.parquet"):
+        make_folder(project.series / path.parent.name)
+        path.rename(project.series / path.parent.name / path.name)
+        sync_folder(project.series / path.parent.name)
+    sync_folder(project.series)
+    _exchange(made.store, project.store)
+    sync_folder(project.root)
+    _show(project, numbered(made)[-1])
+    for path in old:
+        path.unlink(missing_ok=True)
     shutil.rmtree(made.root, ignore_errors=True)
-    make_folder(made.root)
-    n_journals = len(journals(project))
-    with open_writer(made.store, made.series, made.snapshots) as writer:
-        n_records = index(project, writer)
-    for old, new in _pairs(project, made):
-        _replace(old, new)
-    shutil.rmtree(made.root, ignore_errors=True)
-    click.echo(f"{n_records} record(s) of {n_journals} journal(s) stored")
+    shutil.rmtree(_aside(project.store), ignore_errors=True)
 
 
-def _pairs(project: Project, made: Project) -> list[tuple[Path, Path]]:
-    return [
-        (project.series, made.series),
-        (project.store, made.store),
-        (project.snapshots, made.snapshots),
-    ]
-
-
-def _replace(old: Path, new: Path) -> None:
-    aside = old.with_name(f"{old.name}.old")
-    shutil.rmtree(aside, ignore_errors=True)
-    if old.exists():
-        old.rename(aside)
-    if new.exists():
+def _exchange(new: Path, old: Path) -> None:
+    """Swap two folders at once; where the file system can't, one after the other."""
+    if not old.exists():
         new.rename(old)
-    shutil.rmtree(aside, ignore_errors=True)
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    names = os.fsencode(new), os.fsencode(old)
+    try:
+        code = libc.renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_EXCHANGE)
+    except AttributeError:  # glibc before 2.28
+        code = -1
+    if code != 0:
+        aside = _aside(old)
+        shutil.rmtree(aside, ignore_errors=True)
+        old.rename(aside)
+        new.rename(old)
+
+
+def _aside(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.old")
+
+
+def _show(project: Project, snapshot: Path) -> None:
+    """Make a snapshot of the new store the current one; those of the old one go."""
+    make_folder(project.snapshots)
+    before = numbered(project)
+    name = f"{int(before[-1].name) + 1 if before else 1:08d}"
+    snapshot.rename(project.snapshots / name)
+    link = project.snapshots / "current.new"
+    link.unlink(missing_ok=True)
+    link.symlink_to(name)
+    link.replace(project.snapshots / "current")
+    for path in before:
+        shutil.rmtree(path, ignore_errors=True)

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pllib.log import Frame, record_bodies
-from pllib.records import CLOSED_TAG, CONTEXT_TAG, NO_RANK, SIGNATURE_TAG, Closed, Context, decode
+from pllib.records import (
+    CLOSED_TAG,
+    CONTEXT_TAG,
+    NO_RANK,
+    SIGNATURE_TAG,
+    UNDECODABLE,
+    Closed,
+    Context,
+    decode,
+)
+from tracker.seen import Seen
 
 
 @dataclass
@@ -16,38 +27,53 @@ class Tally:
 
     run: str = ""
     rank: int = 0
-    frames: dict[int, int] = field(default_factory=dict)
-    """Frame number to records."""
+    journalled: int = 0
+    """Records."""
     captured: int | None = None
     """None for a session that did not end in order."""
     lost: int = 0
 
-    @property
-    def journalled(self) -> int:
-        return sum(self.frames.values())
-
 
 class Tallies:
-    """Counts frames by the log that they were captured in; a frame may come twice."""
+    """Counts frames by the log that they were captured in; one that comes twice counts once."""
 
     def __init__(self) -> None:
         self._of: dict[bytes, Tally] = defaultdict(Tally)
+        self._seen = Seen()
+        self.n_frames = 0
 
-    def add(self, frame: Frame) -> None:
-        """Count a frame; of its records only contexts and ends of sessions are decoded."""
+    def add(self, frame: Frame) -> bool:
+        """Count a frame; False if it was counted before.
+
+        Of its records only contexts and ends of sessions are decoded.
+        """
+        if self._seen.has(frame.log_id, frame.number):
+            return False
+        self._seen.add(frame.log_id, frame.number)
+        self.n_frames += 1
         tally = self._of[frame.log_id]
-        n_records = 0
         for body in record_bodies(frame.payload):
-            tag = body[1]  # as in every record of less than 16 fields; a context's is read as 0
-            if tag == CONTEXT_TAG:
-                if not tally.run and isinstance(context := decode(body), Context):
-                    tally.run, tally.rank = context.run, context.rank
-            elif tag != SIGNATURE_TAG:
-                n_records += 1
-                if tag == CLOSED_TAG and isinstance(closed := decode(body), Closed):
-                    tally.captured = closed.n_records
-                    tally.lost = sum(closed.lost.values())
-        tally.frames[frame.number] = n_records
+            tag = body[1] if len(body) > 1 else None  # a context's, of 16 fields, is read as 0
+            with contextlib.suppress(*UNDECODABLE):  # no record of this version
+                if tag == CONTEXT_TAG:
+                    if not tally.run and isinstance(context := decode(body), Context):
+                        tally.run, tally.rank = context.run, context.rank
+                elif tag != SIGNATURE_TAG:
+                    tally.journalled += 1
+                    if tag == CLOSED_TAG and isinstance(closed := decode(body), Closed):
+                        tally.captured = closed.n_records
+                        tally.lost = sum(closed.lost.values())
+        return True
+
+    @property
+    def n_records(self) -> int:
+        """Of ranks, and of others that speak."""
+        return sum(tally.journalled for tally in self._of.values())
+
+    @property
+    def runs(self) -> list[str]:
+        """Identities of the runs that they are of."""
+        return sorted({tally.run for tally in self._of.values() if tally.run})
 
     @property
     def sessions(self) -> list[Tally]:
@@ -66,13 +92,24 @@ class Tallies:
         }
 
     @property
+    def frames(self) -> dict[str, list[int]]:
+        """Log id (hex) to the numbers of its frames, as `tracker.seen` keeps them."""
+        return {log_id.hex(): list(bounds) for log_id, bounds in self._seen.ranges.items()}
+
+    @property
     def problems(self) -> list[str]:
         """Sessions of which something is not there."""
+        return self.problems_beyond(Seen())
+
+    def problems_beyond(self, forgotten: Seen) -> list[str]:
+        """Return sessions of which something is not there, but those of which some is forgotten."""
         return [
             f"run {tally.run[:8]} rank {tally.rank}: {tally.captured} records captured, "
             f"{tally.journalled} journalled"
-            for tally in self._of.values()
-            if tally.captured is not None and tally.captured != tally.journalled
+            for log_id, tally in self._of.items()
+            if tally.captured is not None
+            and tally.captured != tally.journalled
+            and log_id not in forgotten.ranges
         ]
 
 

@@ -1,32 +1,38 @@
 """`sprov verify`: records captured = journalled = stored.
 
 Captured is what each session's last record says that it wrote; journalled is what the journals
-hold, frame checksums and all; stored is proved by making every triple of every journalled record
-again and looking it up.
+hold, archived or not, frame checksums and all; stored is proved by making every triple of every
+journalled record again and looking it up, and by comparing the points that the series files hold
+(`sprov.pointcheck`).  One frame is in memory at a time.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 
 from manager.mapping import map_batch
-from manager.store.snapshots import missing, open_snapshot
+from manager.store.snapshots import current_snapshot, missing, open_snapshot
 from pllib import waiting
-from pllib.log import Frame, LogReader
+from pllib.errors import LogError, UnavailableError
+from pllib.log import LogReader
 from pllib.project import Project, find
 from query.engine import find_engine
-from tracker.journal import segments
 from tracker.linker import context_of, link
 
-from .indexing import journals
+from .keeping.archive import damage, spans_of
+from .keeping.pieces import Kept, Piece, kept
+from .pointcheck import PointCheck
+from .progress import bar
 from .tallies import Tallies
 
-FRAMES_A_BATCH = 8
+MAX_SNAPSHOTS = 5
+"""So often a newer snapshot is tried when files of the last one are gone."""
 
 
 @click.command()
@@ -39,8 +45,14 @@ FRAMES_A_BATCH = 8
     metavar="[RUN]",
     help="Check instead that a run's graph (of the last run by default) is valid PROV-ML.",
 )
+@click.option(
+    "--tables",
+    is_flag=True,
+    help="Also read all tables of the store through: the indexes and texts that looking up triples "
+    "does not touch.  Some ten times as long as counting them.",
+)
 @click.option("--timeout", default=600.0, show_default=True, help="Seconds, of each query.")
-def verify(form: str, run: str | None, timeout: float) -> None:
+def verify(form: str, run: str | None, tables: bool, timeout: float) -> None:
     """Prove that logs and store agree; exit status 1 if they do not.
 
     With --shapes, that what is stored of a run has all that it needs and contradicts neither itself
@@ -57,55 +69,113 @@ def verify(form: str, run: str | None, timeout: float) -> None:
 
         validate_run(find_engine(project, timeout_s=timeout), run, form)
         return
-    find_engine(project).flush()
     found = check(project)
+    if tables:
+        from .storecheck import damage as damage_of_tables
+
+        found["problems"] += damage_of_tables(project)
+        found["agree"] = not found["problems"]
     click.echo(json.dumps(found, indent=1) if form == "json" else _report(found))
     if not found["agree"]:
         raise SystemExit(1)
 
 
 def check(project: Project) -> dict[str, Any]:
-    """Compare; keys are counts, ``problems`` (lines) and ``agree``."""
-    tallies = Tallies()
-    problems: list[str] = []
-    absent = 0
-    store = open_snapshot(project.snapshots)
-    for identity, folder in journals(project):
-        for _, path in segments(folder):
-            with LogReader(path) as reader:
-                frames = []
-                for located in reader.frames():
-                    tallies.add(located.frame)
-                    frames.append((located.ordinal, located.frame))
-                    if len(frames) >= FRAMES_A_BATCH:
-                        absent += _absent(store, frames, identity)
-                        frames = []
-                absent += _absent(store, frames, identity)
-                problems.extend(str(exc) for exc in reader.corrupt)
-    problems += tallies.problems
-    if absent:
-        problems.append(f"{absent} triples of journalled records are not in the store")
+    """Compare; keys are counts, ``problems`` (lines) and ``agree``.
+
+    What is journalled from now on is left for the next time.
+    """
+    journals = kept(project)
+    sizes = {path: path.stat().st_size for piece in journals.pieces for path in _paths(piece)}
+    find_engine(project).flush()
+    with bar(sum(sizes.values()), "verifying") as verifying:
+        try:
+            comparison = _Comparison(project)
+        except (UnavailableError, RuntimeError) as exc:
+            if not (project.snapshots / "current").exists():
+                raise
+            return {"problems": [f"the store is damaged: {exc}"], "agree": False}
+        for piece in journals.pieces:
+            comparison.compare(piece, sizes, verifying.update)
+    return _found(project, journals, comparison)
+
+
+def _found(project: Project, journals: Kept, comparison: _Comparison) -> dict[str, Any]:
+    problems = journals.unreachable + comparison.problems
+    problems += comparison.tallies.problems_beyond(journals.absent)
+    problems += comparison.points.problems(journals.absent)
     left = waiting.logs(project, os.environ)
     if left:
         problems.append(f"{len(left)} log(s) wait for `sprov ingest`")
     return {
-        **tallies.counts,
-        "triples_missing": absent,
+        **comparison.tallies.counts,
+        "triples_missing": comparison.n_missing,
+        "points": comparison.points.n_points,
+        "archived": sum(piece.is_archived for piece in journals.pieces),
+        "forgotten": sum(told.counts.n_records for _, told in journals.forgotten),
         "problems": problems,
         "agree": not problems,
     }
 
 
-def _absent(store: Any, frames: list[tuple[int, Frame]], journal: str) -> int:
-    by_run: dict[str, list[tuple[int, Frame]]] = defaultdict(list)
-    for ordinal, frame in frames:
+def _paths(piece: Piece) -> Iterator[Path]:
+    return (path for _, path, _ in spans_of(piece.folder))
+
+
+class _Comparison:
+    """Journals against the newest snapshot and its series files."""
+
+    def __init__(self, project: Project) -> None:
+        self.tallies = Tallies()
+        self.problems: list[str] = []
+        self.n_missing = 0
+        for _ in range(MAX_SNAPSHOTS):
+            before = current_snapshot(project.snapshots)
+            self._store = open_snapshot(project.snapshots)
+            self.points = PointCheck(self._store, project.series)
+            if not self.points.is_troubled or current_snapshot(project.snapshots) == before:
+                break
+
+    def compare(self, piece: Piece, sizes: dict[Path, int], advance: Any) -> None:
+        """Compare a journal as far as it was when sizes were taken."""
+        if piece.is_archived:
+            self.problems += [f"journal {piece.name}: {line}" for line in damage(piece.folder)]
+        for first, path, after in spans_of(piece.folder):
+            if path in sizes:
+                try:
+                    self._compare(piece, path, first, after, sizes[path])
+                except (OSError, LogError) as exc:
+                    self.problems.append(f"journal {piece.name}: {exc}")
+                except RuntimeError as exc:  # RocksDB's word for corruption (pyoxigraph 0.5.13)
+                    self.problems.append(f"the store is damaged: {exc}")
+                advance(sizes[path])
+
+    def _compare(self, piece: Piece, path: Path, first: int, after: int | None, size: int) -> None:
+        n_before, n_frames, worst = self.n_missing, 0, ""
+        with LogReader(path) as reader:
+            for located in reader.frames(ordinal=first):
+                if located.offset >= size or (after is not None and located.ordinal >= after):
+                    break
+                if n_missing := self._missing(piece, located.ordinal, located.frame):
+                    self.n_missing += n_missing
+                    n_frames += 1
+                    worst = worst or f"the first at byte {located.offset}"
+            self.problems += [f"journal {piece.name}: {exc}" for exc in reader.corrupt]
+        if n_frames:
+            self.problems.append(
+                f"journal {piece.title}: {self.n_missing - n_before} triples of {n_frames} "
+                f"frame(s) in {path.name} are not in the store, {worst}"
+            )
+
+    def _missing(self, piece: Piece, ordinal: int, frame: Any) -> int:
+        """Return how many triples of a frame the store has not, and note its points."""
         context = context_of(frame)
-        if context is not None:
-            by_run[context.run].append((ordinal, frame))
-    return sum(
-        len(missing(store, "".join(map_batch(link(mine, journal, run)))))
-        for run, mine in by_run.items()
-    )
+        if not self.tallies.add(frame) or context is None:
+            return 0
+        batch = link([(ordinal, frame)], piece.identity, context.run)
+        if batch.points is not None:
+            self.points.add(context.run, (frame.log_id, frame.number), batch.points)
+        return len(missing(self._store, "".join(map_batch(batch))))
 
 
 def _report(found: dict[str, Any]) -> str:

@@ -8,7 +8,9 @@ taken in.  Of any other crate its metadata are, with the RO-Crate context that `
 from __future__ import annotations
 
 import json
+import lzma
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,6 +21,11 @@ METADATA = "ro-crate-metadata.json"
 GRAPH = "provenance.ttl"
 CONTEXT_BASE = "https://w3id.org/ro/crate/"
 MAX_METADATA_BYTES = 64 << 20
+_UNREADABLE = (
+    zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError, ValueError,
+    zlib.error, lzma.LZMAError,
+)  # fmt: skip
+"""What reading a member raises, by the way that it is packed."""
 _RENAMED = {
     "ComputationalWorkflow": "https://bioschemas.org/ComputationalWorkflow",
     "FormalParameter": "https://bioschemas.org/FormalParameter",
@@ -58,7 +65,7 @@ class Crate:
             data = self._from_zip(name, limit) if self._zip else self._from_folder(name, limit)
         except (KeyError, FileNotFoundError, IsADirectoryError, NotADirectoryError):
             raise ImportRefusedError(f"{self._path}: no {name} in it") from None
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as exc:
+        except _UNREADABLE as exc:
             raise ImportRefusedError(f"{self._path}: {name} can't be read: {exc}") from None
         if len(data) > limit:
             raise ImportRefusedError(f"{self._path}: {name} is over {limit >> 20} MiB")

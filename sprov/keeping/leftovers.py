@@ -1,0 +1,220 @@
+"""What may be freed of a project without losing anything, and by which rule.
+
+Each rule finds paths that nothing counts on any more, and names the lock under which it does, so
+that nothing is touched that a living process uses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from pllib import launch
+from pllib.errors import Error
+from pllib.listening import is_daemon
+from pllib.project import Endpoint, Project, read_endpoint
+from pllib.sharing import OWNERS_ALONE
+from slurm.over import over_jobs
+
+from .archive import damage, read_manifest
+from .holding import held, in_use
+from .indexes import maybe_stray, snapshots_beyond, stray_series
+from .stubs import identity_of, is_forgotten, left_of, read_archived, read_forgotten
+
+DAY_S = 86_400.0
+"""What carries no name of its writer is left by one that is gone if it is older."""
+
+Find = Callable[[Project, Path], Iterator[Path]]
+
+
+class Rule(NamedTuple):
+    what: str
+    why: str
+    find: Find
+    """Given the project and a folder: a journal's for what is a journal's, else the archive's."""
+    look: Find | None = None
+    """Finds, without the lock, at least what `find` does."""
+
+
+def store_leftovers(project: Project, archive: Path) -> Iterator[Path]:
+    yield from project.store.glob("bulk-*.sst")
+    for folder in (project.store, project.series, project.snapshots):
+        aside = folder.with_name(f"{folder.name}.old")
+        if aside.exists() and folder.exists():
+            yield aside
+    if (rebuilt := project.root / "rebuild").exists() and project.store.exists():
+        yield rebuilt
+
+
+def snapshot_leftovers(project: Project, archive: Path) -> Iterator[Path]:
+    yield from project.snapshots.glob("*.partial")
+    yield from (path for path in project.snapshots.glob("current.new") if path.is_symlink())
+
+
+def journal_leftovers(project: Project, folder: Path) -> Iterator[Path]:
+    yield from folder.glob("*.partial")
+    yield from folder.glob("*.new")
+
+
+def archived_segments(project: Project, folder: Path) -> Iterator[Path]:
+    for told in read_archived(folder):
+        left = left_of(folder, told)
+        if left and not any(damage(told.where(folder))):
+            yield from left
+
+
+def forgotten_segments(project: Project, folder: Path) -> Iterator[Path]:
+    forgotten = read_forgotten(folder)
+    for told in forgotten:
+        yield from left_of(folder, told)
+    for archived in read_archived(folder):
+        if is_forgotten(archived, forgotten) and (where := archived.where(folder)).exists():
+            yield where
+
+
+def archive_leftovers(project: Project, archive: Path) -> Iterator[Path]:
+    """Yield what a move to the archive left, of this project's journals: others may use it too."""
+    for made in archive.glob("*-*-*"):
+        folder = project.journal / made.name.rsplit("-", 2)[0]
+        if folder.is_dir() and (made.suffix == ".partial" or _is_unmoved(folder, made)):
+            with held(folder / "lock", make=False) as free:
+                if free:
+                    yield made
+
+
+def _is_unmoved(folder: Path, made: Path) -> bool:
+    """Tell whether an archive is not counted on, since all of it is still here."""
+    try:
+        manifest = read_manifest(made)
+        told = {os.path.realpath(one.where(folder)) for one in read_archived(folder)}
+    except Error:
+        return False
+    here = [folder / segment.name for segment in manifest.segments]
+    is_here = all(path.exists() and identity_of(path) == manifest.identity for path in here)
+    return is_here and os.path.realpath(made) not in told
+
+
+def collected_leftovers(project: Project, archive: Path) -> Iterator[Path]:
+    for pattern in ("*.taken", "*.new"):
+        yield from (path for path in project.spool.glob(pattern) if _is_left(path))
+
+
+def over_launches(project: Project, archive: Path) -> Iterator[Path]:
+    is_over = over_jobs()
+    for folder in project.launches.glob("*"):
+        if folder.is_dir() and folder.name.split("_")[0].isdigit() and is_over(folder.name):
+            yield folder
+
+
+def ended_endpoints(project: Project, archive: Path) -> Iterator[Path]:
+    is_over = over_jobs()
+    for path in project.endpoints.glob("*.json"):
+        if _is_left(path) and _has_ended(path, is_over):
+            yield path
+            yield from filter(os.path.lexists, (path.with_suffix(OWNERS_ALONE),))
+    yield from (path for path in project.endpoints.glob("*.tmp") if _is_left(path))
+
+
+def _has_ended(path: Path, is_over: Callable[[str], bool]) -> bool:
+    """Tell whether no daemon is at an endpoint; that of another host ends with its job."""
+    try:
+        endpoint = read_endpoint(path)
+    except Error:
+        return False
+    if not endpoint.tracker and not endpoint.manager:
+        return True
+    if endpoint.host != launch.host():
+        return path.stem.isdigit() and is_over(path.stem)
+    return not any(map(is_daemon, _pids(endpoint)))
+
+
+def _pids(endpoint: Endpoint) -> tuple[int, ...]:
+    return endpoint.tracker_pid, endpoint.manager_pid, endpoint.serve_pid
+
+
+def _is_left(path: Path) -> bool:
+    try:
+        return time.time() - path.lstat().st_mtime > DAY_S and not in_use(path)
+    except FileNotFoundError:
+        return False
+
+
+OF_STORE = (
+    Rule("store", "left by a rebuild or a load that was killed", store_leftovers),
+    Rule("snapshots", "left by a manager that was killed", snapshot_leftovers),
+    Rule("snapshots", "older than those that are kept", snapshots_beyond),
+    Rule("series", "not named by a commit, or superseded", stray_series, maybe_stray),
+)
+"""Under the store's lock."""
+OF_JOURNALS = (
+    Rule("journals", "left by a tracker that was killed", journal_leftovers),
+    Rule("journals", "archived, but for what a kill has left", archived_segments),
+    Rule("journals", "forgotten, but for what a kill has left", forgotten_segments),
+)
+"""Under the lock of each journal."""
+OTHERS = (
+    Rule("archive", "left by a `sprov gc` that was killed", archive_leftovers),
+    Rule("spools", "left by a collector that was killed a day ago", collected_leftovers),
+    Rule("launches", "claims of jobs that are over", over_launches),
+    Rule("endpoints", "of daemons that ended a day ago", ended_endpoints),
+)
+
+
+class Freeable(NamedTuple):
+    what: str
+    why: str
+    paths: list[Path]
+
+
+def freeable(project: Project, archive: Path, *, free: bool = False) -> list[Freeable]:
+    """Return what may be freed; free it at once if told to.
+
+    What a daemon or another command uses now is left out, and so is what can't be looked at.
+    """
+    found: list[Freeable] = []
+    lock = project.store.with_name(f"{project.store.name}.lock")
+    found += _locked(OF_STORE, lock, project, archive, free)
+    for folder in sorted(path for path in project.journal.glob("*") if path.is_dir()):
+        found += _locked(OF_JOURNALS, folder / "lock", project, folder, free)
+    found += [_apply(rule, project, archive, free) for rule in OTHERS]
+    return _merged(found)
+
+
+def _locked(
+    rules: tuple[Rule, ...], lock: Path, project: Project, folder: Path, free: bool
+) -> list[Freeable]:
+    """Apply rules under a lock, which is tried only if there is something to find: it may be in
+    the way of a daemon that starts."""
+    if not any(any((rule.look or rule.find)(project, folder)) for rule in rules):
+        return []
+    with held(lock, make=free) as alone:
+        return [_apply(rule, project, folder, free) for rule in rules] if alone else []
+
+
+def _apply(rule: Rule, project: Project, folder: Path, free: bool) -> Freeable:
+    paths = []
+    for path in rule.find(project, folder):  # which may hold a lock meanwhile
+        paths.append(path)
+        if free:
+            _delete(path)
+    return Freeable(rule.what, rule.why, paths)
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+
+
+def _merged(found: list[Freeable]) -> list[Freeable]:
+    by_rule: dict[tuple[str, str], list[Path]] = {}
+    for one in found:
+        by_rule.setdefault((one.what, one.why), []).extend(one.paths)
+    return [Freeable(*rule, paths) for rule, paths in by_rule.items() if paths]
