@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TEST_PROCESSES ?= 2
 
-.PHONY: demo test check bench wheelhouse clean
+.PHONY: demo test test-long check audit fuzz bench wheelhouse clean
 
 $(STAMP): setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -24,6 +24,20 @@ check: $(STAMP)
 
 test: demo check
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup
+
+# The full numbers of docs/reference/guarantees.md, one after the other; what they measured is in FIGURES.
+FIGURES ?= figures.txt
+test-long: $(STAMP)
+	rm -f $(FIGURES)
+	SPROV_FIGURES=$(abspath $(FIGURES)) $(BIN)/python -m pytest tests/long --durations=0
+	@cat $(FIGURES)
+
+audit: $(STAMP)
+	$(BIN)/python .ci/audit
+
+FUZZ_SECONDS ?= 3600
+fuzz: $(STAMP)
+	$(BIN)/python tests/fuzz/fuzz.py --seconds $(FUZZ_SECONDS)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks

@@ -1,0 +1,32 @@
+"""Inputs that anybody may have written: all that are kept, and a minute's worth of new ones."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from fuzz import kept, run, unpack
+from fuzz_seeds import seeds
+from targets import TARGETS
+
+RUNS = 20_000
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_once_reached_new_code_is_taken_or_refused(target: str):
+    corpus = [*seeds(target), *kept(target)]
+    assert len(corpus) > len(seeds(target)), "its corpus is kept beside it"
+    for data in corpus:
+        TARGETS[target](data)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.skipif(not find_spec("atheris"), reason="atheris has no wheel for this Python")
+def test_new_inputs_are_taken_or_refused(target: str, tmp_path: Path):
+    found = tmp_path / "found"
+    unpack(target, found)
+    artifacts = f"-artifact_prefix={tmp_path}/"
+    status = run(target, f"-runs={RUNS}", "-seed=1", "-verbosity=0", artifacts, str(found))
+    broke = [path.read_bytes() for path in tmp_path.glob("*-*")]
+    assert status == 0, broke
