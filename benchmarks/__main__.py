@@ -24,6 +24,7 @@ FIGURES = (
     "overhead",
     "jobs",
     "freshness",
+    "acks",
     "ingest",
     "series",
     "lineage",

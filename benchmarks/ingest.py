@@ -17,7 +17,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pyoxigraph as ox
 
 from manager.store.snapshots import few_files
@@ -83,14 +82,13 @@ def daemons_s(project: Project, load: Load) -> float:
         service.wait_for(begun, process, every_s=0.01)
         start = time.perf_counter()
         found = service.endpoint(project)
-        with httpx.Client(headers={"Authorization": f"Bearer {found.token}"}) as client:
-            url = f"{found.manager}/v1/watermarks?journal={journal}"
-            service.wait_for(
-                lambda: n_frames - 1 in client.get(url).json()["watermarks"].values(),
-                process,
-                INGEST_TIMEOUT_S,
-                every_s=0.1,
-            )
+        path = f"/v1/watermarks?journal={journal}"
+        service.wait_for(
+            lambda: n_frames - 1 in ask_json(found, path)["watermarks"].values(),
+            process,
+            INGEST_TIMEOUT_S,
+            every_s=0.1,
+        )
         taken = time.perf_counter() - start
         check(found, load)
     return taken

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from pllib.delivery import ask_status
 from pllib.errors import Error
 from pllib.project import Endpoint, Project, read_endpoint
-from pllib.sender import ask_status
 
 DISK = Path("/var/tmp")
 """By the Filesystem Hierarchy Standard kept across reboots, so never in memory, as /tmp may be."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from harness import SCRIPT, Site
 
+from pllib.log import COPY_AT
 from sprov.cli import COMMANDS
 
 
@@ -107,12 +108,19 @@ def test_stop_ends_the_daemons_and_says_when_there_are_none(served: Site):
     assert not json.loads(served.sprov("status", "--format", "json"))["tracker"]["running"]
 
 
+def in_both_headers(data: bytes, at: int, said: bytes) -> bytes:
+    """Return a log with bytes changed in its header and in the header's copy."""
+    for start in (at, COPY_AT + at):
+        data = data[:start] + said + data[start + len(said) :]
+    return data
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         (lambda data: b"#!/bin/sh\n" + data, "not a provenance log"),
-        (lambda data: data[:8] + b"\x63\x00" + data[10:], "format version 99"),
-        (lambda data: data[:20] + b"\xff\xff" + data[22:], "checksum"),
+        (lambda data: in_both_headers(data, 8, b"\x63\x00"), "format version 99"),
+        (lambda data: in_both_headers(data, 20, b"\xff\xff"), "checksum"),
     ],
 )
 def test_a_file_that_is_no_log_of_ours_is_named_and_kept(site: Site, change, says):

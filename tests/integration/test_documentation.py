@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from harness import Site
 
-from pllib.settings import InSlurm, Running, Serving, Settings
+from pllib.settings import InSlurm, Querying, Running, Serving, Settings
 from sprov.cli import COMMANDS
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +21,7 @@ def test_every_relative_link_leads_somewhere(page):
         assert (page.parent / link).exists(), link
 
 
-@pytest.mark.parametrize("section", [Settings, Serving, Running, InSlurm])
+@pytest.mark.parametrize("section", [Settings, Serving, Running, Querying, InSlurm])
 def test_every_setting_is_documented(section):
     page = (ROOT / "docs/reference/settings.md").read_text()
     assert [name for name in section.__struct_fields__ if f"`{name}`" not in page] == []
