@@ -1,6 +1,6 @@
 """All figures, each in a process of its own, in one table.
 
-python -m benchmarks            about 20 minutes on two shared cores
+python -m benchmarks            about 25 minutes on two shared cores
 python -m benchmarks --full     also ingest of 1 M records, named queries on 10 M triples
 """
 
@@ -25,6 +25,10 @@ FIGURES = (
     "jobs",
     "freshness",
     "acks",
+    "restart",
+    "full_disk",
+    "redaction",
+    "hostile",
     "ingest",
     "series",
     "lineage",

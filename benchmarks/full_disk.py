@@ -121,7 +121,11 @@ def measure(options: argparse.Namespace) -> list[table.Row]:
         p99 = us[len(us) * 99 // 100]
         rows.append(table.Row(f"capture, disk {when}, p99", "us", p99, at_most=1000.0))
         rows.append(table.Row(f"capture, disk {when}, longest", "us", us[-1]))
-    rows.append(table.Row("kept again after", "s", taken["again_s"], at_most=AGAIN_TIMEOUT_S))
+    rows.append(
+        table.Row(
+            "capture, disk full, kept again after", "s", taken["again_s"], at_most=AGAIN_TIMEOUT_S
+        )
+    )
     return rows
 
 

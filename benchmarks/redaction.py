@@ -69,15 +69,15 @@ def measure(options: argparse.Namespace) -> list[table.Row]:
     few = max(options.repeats // 10, 3)
     return [
         row(
-            "no secret, letters folded",
+            "redaction, no secret, letters folded",
             least_us(lambda: clean.translate(FOLD), options.repeats),
             0.3,
         ),
-        row("no secret, all", least_us(lambda: plain.sweep(clean), options.repeats)),
-        row("names like one", least_us(lambda: plain.sweep(alike), options.repeats)),
-        row("a token in a frame", least_us(lambda: plain.sweep(token), few)),
-        row("a secret name in a frame", least_us(lambda: plain.sweep(named), few)),
-        row("a site's own pattern, no secret", least_us(lambda: own.sweep(clean), few)),
+        row("redaction, no secret, all", least_us(lambda: plain.sweep(clean), options.repeats)),
+        row("redaction, names like one", least_us(lambda: plain.sweep(alike), options.repeats)),
+        row("redaction, a token in a frame", least_us(lambda: plain.sweep(token), few)),
+        row("redaction, a secret name in a frame", least_us(lambda: plain.sweep(named), few)),
+        row("redaction, a site's own pattern, no secret", least_us(lambda: own.sweep(clean), few)),
     ]
 
 
