@@ -23,6 +23,7 @@ TAKING_S = 1.0
 """Beyond its time limit, for a client to take the rest of an answer."""
 _FORMATS = {media: name for name, (_, media) in {**RESULTS, **GRAPHS}.items()}
 _FORMATS["application/json"] = "json"
+_SAY_1_1 = "Have a proxy in front speak HTTP/1.1 to the manager"
 
 
 class Answering(Response):
@@ -44,6 +45,9 @@ class Answering(Response):
         self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["http_version"] == "1.0":  # it can't tell an answer that was cut from a whole one
+            await problem(505, "answers are streamed, by HTTP/1.1", _SAY_1_1)(scope, receive, send)
+            return
         sending = asyncio.ensure_future(self._send(scope, receive, send))
         left = asyncio.ensure_future(_client_left(receive))
         try:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -36,6 +37,11 @@ def add_problems(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def no_such(_: Request, exc: HTTPException) -> Response:
         return problem(exc.status_code, exc.detail, headers=dict(exc.headers or {}))
+
+    @app.exception_handler(RequestValidationError)
+    async def no_parameter(_: Request, exc: RequestValidationError) -> Response:
+        wrong = "; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in exc.errors())
+        return problem(422, f"a parameter is wrong: {wrong}", "/openapi.json lists them")
 
     @app.exception_handler(Exception)
     async def fail(_: Request, exc: Exception) -> Response:

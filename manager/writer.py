@@ -155,12 +155,15 @@ class Writer:
         Raises:
             UnavailableError: The store can't be read.
         """
+        stored: dict[str, int] = {}
+        if journal not in self._read_journals:  # not under the lock: it may take long
+            try:
+                stored = self.store.watermarks(journal)
+            except OSError as exc:
+                hint = "It is tried again; `sprov status` says more"
+                raise UnavailableError(f"the store can't be read: {exc}", hint) from exc
         with self._changed:
             if journal not in self._read_journals:
-                try:
-                    stored = self.store.watermarks(journal)
-                except OSError as exc:
-                    raise UnavailableError(f"the store can't be read: {exc}") from exc
                 for run, last in stored.items():
                     self._durable[journal, run] = max(last, self._durable.get((journal, run), -1))
                 self._read_journals.add(journal)

@@ -160,12 +160,17 @@ def request(
     """
     connection = connect(endpoint, timeout_s)
     try:
-        return _read(endpoint, send(connection, endpoint, method, path, body, headers))
+        return read(endpoint, send(connection, endpoint, method, path, body, headers))
     finally:
         connection.close()
 
 
-def _read(endpoint: Endpoint, answer: http.client.HTTPResponse) -> Reply:
+def read(endpoint: Endpoint, answer: http.client.HTTPResponse) -> Reply:
+    """Return an answer with its body.
+
+    Raises:
+        UnavailableError: It is not whole.
+    """
     try:
         return Reply(answer.status, answer.headers.get_content_type(), answer.read())
     except (OSError, http.client.HTTPException) as exc:
@@ -200,7 +205,7 @@ class Caller:
         try:
             if self._connection is None:
                 self._connection, self._to = connect(endpoint, self._timeout_s), to
-            return _read(endpoint, send(self._connection, endpoint, method, path, body, headers))
+            return read(endpoint, send(self._connection, endpoint, method, path, body, headers))
         except UnavailableError as exc:
             self.close()
             broken = exc.__cause__

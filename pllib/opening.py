@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from . import identity, launch, mounts
 from .connection import Finder, hello
 from .ends import close_unmanaged
-from .errors import Error, NotAProjectError
+from .errors import Error, NotAProjectError, UnavailableError
 from .facts import surroundings
 from .log import Owner
 from .outbox import Outbox
@@ -183,11 +183,17 @@ def _new_spool(project: Project, settings: Settings, owner: Owner) -> Spool:
     """Make the spool where it can be mapped: as set, in the project, else in shared memory."""
     from pathlib import Path
 
-    from .places import own_place
+    from .places import SHARED_MEMORY, own_place
 
     folder = Path(settings.spool_dir) if settings.spool_dir else project.spool
     if mounts.mount_of(folder).kind not in mounts.MAPPABLE:
-        folder = own_place()
+        try:
+            folder = own_place()
+        except OSError as exc:
+            raise UnavailableError(
+                f"no spool can be made in {SHARED_MEMORY}: {exc.strerror}",
+                "Set SPROV_SPOOL_DIR to a folder on a local disk with space",
+            ) from exc
     name = f"{os.urandom(8).hex()}.spool"
     return Spool(folder / name, owner, settings.flush_bytes, settings.spool_limit_bytes)
 

@@ -14,9 +14,10 @@ Signature Version 4 and Azure shared access signatures for signed URLs.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import SettingsError
 from .settings import Redaction, load_section
@@ -24,9 +25,19 @@ from .settings import Redaction, load_section
 if TYPE_CHECKING:
     from pathlib import Path
 
+try:
+    from re import _parser  # type: ignore[attr-defined]
+except ImportError:  # Python 3.10
+    import sre_parse as _parser
+
 MARK = re.compile(r"\[redacted:([\w.-]+)")
 PIECE = 4096
 """Characters of a text that a site's pattern is shown at a time, holding the interpreter lock."""
+OVERLAP = 1024
+"""Characters of a piece that are in the next, too: no secret is longer."""
+LONG, MOST_WAYS = 256, 1 << 16
+"""How much longer a repetition of several characters may be; ways of all repetitions together."""
+ONE_CHARACTER = {"LITERAL", "NOT_LITERAL", "IN", "ANY"}
 PASSES = 4
 """A replacement may show what the first look did not; none was seen to need a third."""
 
@@ -45,8 +56,8 @@ def _pattern(name: str, regex: str, flags: int = 0) -> Pattern:
 KNOWN = (
     _pattern(
         "private_key",
-        r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----"
-        r"(?:(?!-----END )[\s\S])*(?:-----END [A-Z ]*-----)?",
+        r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+        r"(?:(?!-----END )[\s\S])*(?:-----END [A-Z ]{0,60}-----)?",
     ),
     _pattern("aws_access_key_id", r"(?<![A-Za-z0-9])A(?:KIA|SIA)[A-Z2-7]{16}(?![A-Za-z0-9])"),
     _pattern("github_token", r"(?<![A-Za-z0-9])gh[oprsu]_[A-Za-z0-9]{36,255}"),
@@ -59,7 +70,7 @@ KNOWN = (
     ),
     _pattern(
         "api_key",
-        r"(?<![A-Za-z0-9])sk-(?:[a-z]{2,12}\d{0,2}-)*(?=[A-Za-z0-9_-]*\d)[A-Za-z0-9_-]{20,300}",
+        r"(?<![A-Za-z0-9-])sk-(?:[a-z]{2,12}\d{0,2}-){0,4}(?=[A-Za-z_-]{0,100}\d)[A-Za-z0-9_-]{20,300}",
     ),
     _pattern("google_api_key", r"(?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9])"),
     _pattern("pypi_token", r"(?<![A-Za-z0-9])pypi-AgE[A-Za-z0-9_-]{50,1000}"),
@@ -67,7 +78,7 @@ KNOWN = (
         "jwt",
         r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,4000}\.eyJ[A-Za-z0-9_-]{8,8000}\.[A-Za-z0-9_-]{8,2000}",
     ),
-    _pattern("bearer", r"\bBearer\s{1,4}((?=[^\s]*\d)[A-Za-z0-9._~+/=-]{16,4000})", re.I),
+    _pattern("bearer", r"\bBearer\s{1,4}((?=[^\s\d]{0,4000}\d)[A-Za-z0-9._~+/=-]{16,4000})", re.I),
     _pattern(
         "authorization",
         r"\bAuthorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:Basic|Token|Digest)\s{1,4}"
@@ -80,7 +91,7 @@ KNOWN = (
     ),
     _pattern(
         "url_password",
-        r"(?<![\w+.-])https?://((?=[^@]*\d)[A-Za-z0-9_.~-]{20,400})@", re.I,
+        r"(?<![\w+.-])https?://((?=[A-Za-z_.~-]{0,400}\d)[A-Za-z0-9_.~-]{20,400})@", re.I,
     ),
     _pattern(
         "url_signature",
@@ -109,15 +120,16 @@ TOKENS = {
 """What makes a token a secret one; others are pieces of a text: eos_token, pad_token."""
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_SPLIT = re.compile(r"[^a-z0-9]+")
-_NAME = r"(?<![\w.-])-{0,2}(?P<name>[A-Za-z_][\w.-]{0,79})"
+_SPLIT = re.compile(r"[\W_]+")
+_NAME = r"(?<![\w.-])-{0,2}(?P<name>[^\W\d][\w.-]{0,79})"
 _VALUE = (
     r"(?:\"(?P<d>[^\"\n]{1,4000})\"|'(?P<s>[^'\n]{1,4000})'|"
-    r"(?P<b>[^\s\"'&|<>]{1,4000}?(?=[,;)\]}]{0,4}(?:[\s\"'&|<>]|$))))"
+    r"(?P<b>[^\s\"'&|<>]*[^\s\"'&|<>,;)\]}]|[^\s\"'&|<>]+))"
 )
+# Where one alternative of a value's begins, it matches: what is looked at is never looked at again.
 _ASSIGNED = re.compile(_NAME + r"(?P<q>[\"']?)(?P<is>[ \t]{0,3}(?:=|:(?![:/]))[ \t]{0,3})" + _VALUE)
 _OPTION = re.compile(
-    r"(?<!\S)--?(?P<name>[A-Za-z][\w.-]{0,79})(?P<is>[ \t]{1,3})(?![-=:])" + _VALUE
+    r"(?<!\S)--?(?P<name>[^\W\d_][\w.-]{0,79})(?P<is>[ \t]{1,3})(?![-=:])" + _VALUE
 )
 _NO_SECRET = re.compile(
     r"\[redacted:|\$[\w{(]|%[sd({]|[{`(]|<|\*{3}|\.{3}|\d{1,5}$|\w+\(|"
@@ -137,7 +149,7 @@ def is_secret_name(name: str, own: frozenset[str] = frozenset()) -> bool:
     """
     if not own and not any(part in name.lower() for part in PARTS):
         return False
-    words = [word for word in _SPLIT.split(_CAMEL.sub("_", name[:256]).lower()) if word]
+    words = words_of(name[-256:])
     if not words:
         return False
     joined = "_".join(words)
@@ -149,6 +161,19 @@ def is_secret_name(name: str, own: frozenset[str] = frozenset()) -> bool:
     if last == "token":
         return not before or before in TOKENS
     return last in WORDS or (last in ("pwd", "pass") and before in ("db", "user", "admin"))
+
+
+def words_of(name: str) -> list[str]:
+    """Return the words of a name, in small letters, however it is written."""
+    plain = name if name.isascii() else unicodedata.normalize("NFKC", name)
+    return [word for word in _SPLIT.split(_CAMEL.sub("_", plain).casefold()) if word]
+
+
+def _own_name(name: str) -> str:
+    words = words_of(name)
+    if not words:
+        raise SettingsError(f"the name {name!r} in [redaction] has no letter or digit")
+    return "_".join(words)
 
 
 def mark(name: str) -> str:
@@ -176,10 +201,9 @@ class Redactor:
         self, patterns: Mapping[str, re.Pattern[str]] | None = None, names: Sequence[str] = ()
     ) -> None:
         self.own = [Pattern(name, regex) for name, regex in (patterns or {}).items()]
-        self.names = frozenset(
-            "_".join(filter(None, _SPLIT.split(_CAMEL.sub("_", name).lower()))) for name in names
-        )
-
+        self.names = frozenset(map(_own_name, names))
+        self.is_ascii = all(map(str.isascii, names))
+        """Its names can be looked for without knowing how letters of theirs are written."""
         pieces = (max(name.split("_"), key=len) for name in self.names)
         self._hints = (*_HINTS, *sorted(pieces))
 
@@ -188,16 +212,18 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Return a text without secrets; the same text if it has none."""
-        if not self.own:
-            small = text.lower()
-            if not any(hint in small for hint in self._hints):
-                return text
+        if not self.own and not self._may_have(text):
+            return text
         for _ in range(PASSES):
             found = self._once(text)
             if found == text:
                 return text
             text = found
         return text
+
+    def _may_have(self, text: str) -> bool:
+        small = text.lower()
+        return not self.is_ascii or any(hint in small for hint in self._hints)
 
     def document(self, data: bytes) -> bytes:
         """Return a document of many lines, such as a difference or a script, without secrets."""
@@ -206,25 +232,15 @@ class Redactor:
         return "".join(map(self.text, lines)).encode("utf-8", "surrogateescape")
 
     def _once(self, text: str) -> str:
-        small = text.lower()
-        if any(hint in small for hint in self._hints):
+        if self._may_have(text):
             text = _ASSIGNED.sub(self._assigned, text)
             text = _OPTION.sub(self._assigned, text)
             for pattern in KNOWN:
                 text = _replace(pattern, text)
-        if self.own:
-            pieces = (text[at : at + PIECE] for at in range(0, len(text), PIECE))
-            text = "".join(map(self._by_own, pieces))
-        return text
-
-    def _by_own(self, text: str) -> str:
         for pattern in self.own:
-            if "[redacted:" not in text:
-                text = _replace(pattern, text)
-                continue
-            kept = re.split(r"(\[redacted:[\w.-]+\]?)", text)
+            kept = re.split(r"(\[redacted:[\w.-]+\]?)", text) if "[redacted:" in text else [text]
             text = "".join(
-                piece if nth % 2 else _replace(pattern, piece) for nth, piece in enumerate(kept)
+                piece if nth % 2 else _by_pieces(pattern, piece) for nth, piece in enumerate(kept)
             )
         return text
 
@@ -281,14 +297,69 @@ def _plain(name: str) -> str:
 
 
 def _replace(pattern: Pattern, text: str) -> str:
-    def put(found: re.Match[str]) -> str:
-        group = 1 if found.re.groups and found[1] is not None else 0
-        if not found[group]:
-            return found[0]
-        start, stop = found.start(group) - found.start(), found.end(group) - found.start()
-        return f"{found[0][:start]}{mark(pattern.name)}{found[0][stop:]}"
+    if pattern.regex.search(text) is None:
+        return text
+    return _without(text, _spans(pattern, text, 0, len(text)), pattern.name)
 
-    return pattern.regex.sub(put, text)
+
+def _by_pieces(pattern: Pattern, text: str) -> str:
+    """Replace what is found in overlapping pieces; what two of them saw of one secret is one."""
+    if len(text) <= PIECE:
+        return _replace(pattern, text)
+    spans: list[tuple[int, int]] = []
+    for at in range(0, max(len(text) - OVERLAP, 1), PIECE - OVERLAP):
+        spans += _spans(pattern, text, at, at + PIECE)
+    return _without(text, spans, pattern.name)
+
+
+def _spans(pattern: Pattern, text: str, start: int, stop: int) -> list[tuple[int, int]]:
+    found, has_group = pattern.regex.finditer(text, start, stop), pattern.regex.groups > 0
+    spans = (each.span(1 if has_group and each[1] is not None else 0) for each in found)
+    return [(first, last) for first, last in spans if first < last]
+
+
+def _without(text: str, spans: list[tuple[int, int]], name: str) -> str:
+    parts, done = [], 0
+    for start, stop in sorted(spans):
+        if start >= done:
+            parts += [text[done:start], mark(name)]
+        done = max(done, stop)
+    return "".join([*parts, text[done:]])
+
+
+def _endless(tree: Any) -> str:
+    """Return why matching a parsed regular expression may take for ever; empty if it does not."""
+    n_ways = 1
+    for _, least, most, body in _repeats(tree):
+        is_simple = len(body) == 1 and str(body[0][0]) in ONE_CHARACTER
+        if most > 1 and not is_simple and (most - least > LONG or _may_differ(body)):
+            return "repeats a repetition or a choice"
+        n_ways *= min(most - least, PIECE) + 1
+    return "has too many repetitions without a bound" if n_ways > MOST_WAYS else ""
+
+
+def _repeats(tree: Any) -> Iterator[tuple[str, int, int, Any]]:
+    for operation, argument in tree:
+        if str(operation).endswith("_REPEAT"):
+            yield str(operation), *argument
+        for part in _parts(argument):
+            yield from _repeats(part)
+
+
+def _may_differ(tree: Any) -> bool:
+    """Tell whether one text can be matched in several ways."""
+    return any(least != most for _, least, most, _ in _repeats(tree)) or any(
+        str(operation) == "BRANCH" or any(map(_may_differ, _parts(argument)))
+        for operation, argument in tree
+    )
+
+
+def _parts(argument: Any) -> Iterator[Any]:
+    if isinstance(argument, _parser.SubPattern):
+        yield argument
+    elif isinstance(argument, tuple | list):
+        for each in argument:
+            yield from _parts(each)
 
 
 def compiled(name: str, regex: str) -> re.Pattern[str]:
@@ -304,10 +375,8 @@ def compiled(name: str, regex: str) -> re.Pattern[str]:
         found = re.compile(regex)
     except (re.error, RecursionError, OverflowError) as exc:
         raise SettingsError(f"{where} is no regular expression: {exc}") from None
-    if re.search(r"[*+}]\)?[^()]*\)[*+{]", regex):
-        raise SettingsError(
-            f"{where} repeats a repetition", "It could take for ever; write it without"
-        )
+    if trouble := _endless(_parser.parse(regex)):
+        raise SettingsError(f"{where} {trouble}", "It could take for ever; write it without")
     if found.search("") is not None:
         raise SettingsError(f"{where} matches an empty text")
     return found

@@ -46,7 +46,7 @@ RESEND_S, MAX_RESEND_S = 3.0, 48.0
 on one connection, since a slow tracker is only slower for what it gets twice."""
 LOOK_EVERY_S, MAX_LOOK_S = 1.0, 10.0
 """At the endpoint file: of thousands of ranks, for as long as an outage may last."""
-CONNECT_AGAIN_S, MAX_CONNECT_AGAIN_S = 5.0, 60.0
+CONNECT_AGAIN_S, MAX_CONNECT_AGAIN_S = 15.0, 60.0
 """A connection that did not come about, where no other tracker is known."""
 OFFLINE_AGE_S = 2.0
 OUTBOX_FRAMES = 64
@@ -79,6 +79,8 @@ class Sender:
     ) -> None:
         self.retired: deque[Chunk] = deque()
         self.unacked: dict[int, Chunk] = {}
+        self._unsealed: list[Chunk] = []
+        """Left in the spool as they are, for `sprov ingest`."""
         self.n_frames = 0
         self.trouble = ""
         self._spool = spool
@@ -127,7 +129,7 @@ class Sender:
             return False
         os.close(self._wake_r)
         os.close(self._wake_w)
-        return not self.unacked and not self.retired and not self._leases
+        return not (self.unacked or self.retired or self._leases or self._unsealed)
 
     @property
     def status(self) -> str:
@@ -191,8 +193,16 @@ class Sender:
 
     def _seal(self) -> None:
         while self.retired:
-            chunk = self.retired.popleft()
-            if self._spool.seal(chunk):
+            chunk, n_unswept = self.retired.popleft(), self._spool.n_unswept
+            try:
+                n_records = self._spool.seal(chunk)
+            except Exception as exc:  # noqa: BLE001  the others must not wait behind it for ever
+                self._unsealed.append(chunk)
+                self.trouble = f"a frame can't be sealed: {type(exc).__name__}: {exc}"
+                continue
+            if dropped := self._spool.n_unswept - n_unswept:
+                self._guest.lose("no room for a record without its secrets", dropped)
+            if n_records:
                 self.unacked[chunk.number] = chunk
                 self.n_frames += 1
             else:

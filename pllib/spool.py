@@ -95,6 +95,8 @@ class Spool:
         self._only: int | None = None
         self.sweep: Callable[[bytes, int], bytes] | None = None
         """Takes secrets out of a payload for which there is so much room."""
+        self.n_unswept = 0
+        """Records that were dropped, since without their secrets they had no room."""
         self._numbers = itertools.count()
         try:
             make_folder(path.parent)
@@ -123,8 +125,7 @@ class Spool:
             except IndexError:
                 if (self._is_full or not self.grow()) and not self.free:
                     return None
-            if time.monotonic() > deadline:  # who had the lock was interrupted, or is our caller
-                self._growing = threading.Lock()
+            if time.monotonic() > deadline:  # who has the lock is slow, or is our caller
                 return None
         chunk.number = next(self._numbers)
         chunk.end = chunk.n_records = 0
@@ -204,13 +205,32 @@ class Spool:
         return chunk.n_records
 
     def _swept(self, chunk: Chunk, payload: bytes, sweep: Callable[[bytes, int], bytes]) -> bytes:
-        """Return a payload without secrets, which are then not in the file any more either."""
-        swept = sweep(payload, self.stride - FRAME_BYTES)
+        """Return a payload without secrets, which are then not in the file any more either.
+
+        Records that found no room are not in it, nor counted in the frame: `Closed` tells of them.
+        """
+        room = self.stride - FRAME_BYTES
+        swept = sweep(payload, room)
+        if len(swept) > room:
+            swept = self._fitting(chunk, swept, room)
         if swept is not payload:
             start = chunk.base + FRAME_BYTES
             rest = bytes(max(len(payload) - len(swept), 0))
             chunk.map[start : start + len(swept) + len(rest)] = swept + rest
         return swept
+
+    def _fitting(self, chunk: Chunk, payload: bytes, room: int) -> bytes:
+        """Return as many records as there is room for; the next chunk is somebody else's."""
+        stop = n_dropped = 0
+        for body in record_bodies(payload):
+            length = record_bytes(len(body))
+            if stop + length <= room and not n_dropped:
+                stop += length
+            else:
+                n_dropped += body[1] not in (CONTEXT_TAG, SIGNATURE_TAG)
+        chunk.n_records -= n_dropped
+        self.n_unswept += n_dropped
+        return payload[:stop]
 
     def measure(self, chunk: Chunk) -> None:
         """Walk a chunk that its writer did not leave in order, up to what was committed."""

@@ -37,8 +37,14 @@ def answering(
         UnavailableError: There is nothing to ask.
     """
     read_end, write_end = os.pipe()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(read_end)
+        os.close(write_end)
+        raise
     if pid == 0:
+        os.close(read_end)  # or a parent that is gone would not be noticed
         _be_child(answer, limits, write_end)
     os.close(write_end)
     child = _Child(pid, read_end, limits)

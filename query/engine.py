@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -180,7 +181,12 @@ class Engine:
                 if time.monotonic() > deadline:
                     raise UnavailableError("the daemons are behind", "See `sprov status`")
                 time.sleep(0.05)
-        managers.request(self.endpoint, "POST", "/v1/flush", b"", timeout_s=FLUSH_TIMEOUT_S)
+        flush = "/v1/flush"
+        reply = managers.request(self.endpoint, "POST", flush, b"", timeout_s=FLUSH_TIMEOUT_S)
+        if reply.status != http.client.OK:
+            raise _refusal(reply.status, reply.body)
+        if not json.loads(reply.body)["flushed"]:
+            sys.stderr.write("sprov: the store is behind, so more is to come: see `sprov status`\n")
 
     @contextlib.contextmanager
     def _ask_manager(self, endpoint: Endpoint, query: str, formats: list[str]) -> Iterator[Answer]:
@@ -194,7 +200,7 @@ class Engine:
             body = query.encode()
             reply = managers.send(connection, endpoint, "POST", path, body, headers)
             if reply.status != http.client.OK:
-                raise _refusal(reply.status, reply.read())
+                raise _refusal(reply.status, managers.read(endpoint, reply).body)
             yield reply.headers.get_content_type(), _pieces(reply)
         finally:
             connection.close()

@@ -20,7 +20,7 @@ def check_project() -> None:
     """
     try:
         path = find().root / "format"
-        told = path.read_text(encoding="utf-8").strip()
+        told = path.read_text(encoding="utf-8", errors="replace").strip()
     except (NotAProjectError, FileNotFoundError, NotADirectoryError):
         return
     if told != str(FORMAT_VERSION):

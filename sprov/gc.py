@@ -19,7 +19,6 @@ from pllib.settings import Retention, load_section
 from .keeping.archive import archive, archive_folder, spans_of
 from .keeping.leftovers import DAY_S, freeable
 from .keeping.places import Size, freed, places
-from .keeping.stored import check_stored
 from .keeping.stubs import read_archived
 from .progress import bar
 
@@ -153,7 +152,6 @@ def _free(project: Project, root: Path, settings: Retention) -> None:
 
 def _archive(project: Project, names: list[str], root: Path, yes: bool) -> None:
     def move(name: str, advance: Callable[[int], None]) -> str:
-        check_stored(project, name)
         made = archive(project, name, root, advance)
         return (
             f"journal {name} lies in {made.where(project.journal / name)}"

@@ -270,9 +270,9 @@ def _disagreement(claim: _Claim, forgotten: Seen) -> str:
     n_absent, n_forgotten = claim.absent(forgotten)
     if n_absent > n_forgotten:
         return f"series file {name} has points of {n_absent} frame(s) that no journal has"
-    if n_absent:
-        return ""  # what remains can't be told apart from what was forgotten
     stored, journalled = claim.stored, claim.journalled
+    if n_absent and stored.n_points >= journalled.n_points:
+        return ""  # what remains can't be told apart from what was forgotten
     if stored.n_points != journalled.n_points:
         return (
             f"series file {name} has {stored.n_points} points, the journals have "

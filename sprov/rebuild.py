@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shlex
 import shutil
 from pathlib import Path
 
@@ -52,15 +53,22 @@ def rebuild(without_forgotten: bool) -> None:
         made = Project(project.root / "rebuild")
         shutil.rmtree(made.root, ignore_errors=True)
         make_folder(made.root)
-        n_records = _index(journals, made)
+        try:
+            n_records = _index(journals, made)
+        except FileNotFoundError:
+            check_unmoved(project, journals)
+            raise
+        check_unmoved(project, journals)
         swap(project, made)
     click.echo(f"{n_records} record(s) of {len(journals.pieces)} journal(s) stored")
 
 
 def _check(journals: Kept, without_forgotten: bool) -> None:
-    if journals.unreachable:
+    for name, archive, why in journals.unreachable:
         raise UnavailableError(
-            journals.unreachable[0], "`sprov gc --forget` deletes a journal for good"
+            f"journal {name}: {why.args[0]}",
+            f"Mount the disk of {archive}, or bring it back, then again; if it is gone for good, "
+            f"`sprov gc --forget {shlex.quote(name)}` does without",
         )
     if journals.forgotten and not without_forgotten:
         n_records = sum(told.counts.n_records for _, told in journals.forgotten)
@@ -68,6 +76,19 @@ def _check(journals: Kept, without_forgotten: bool) -> None:
         raise UnavailableError(
             f"{n_records} record(s) of forgotten journals ({names}) are only in the store",
             "`sprov rebuild --without-forgotten` loses them",
+        )
+
+
+def check_unmoved(project: Project, journals: Kept) -> None:
+    """Check that nothing was taken from under a rebuild's hands.
+
+    Raises:
+        UnavailableError: A journal was archived or forgotten, so that some of it may not be in.
+    """
+    if moved := kept(project).moved_since(journals):
+        raise UnavailableError(
+            f"{', '.join(moved)}: archived or forgotten while it was read; the store is as it was",
+            "`sprov rebuild` again",
         )
 
 

@@ -102,15 +102,23 @@ class Tallies:
         return self.problems_beyond(Seen())
 
     def problems_beyond(self, forgotten: Seen) -> list[str]:
-        """Return sessions of which something is not there, but those of which some is forgotten."""
+        """Return sessions of which something is not there that is not known to be forgotten."""
         return [
             f"run {tally.run[:8]} rank {tally.rank}: {tally.captured} records captured, "
             f"{tally.journalled} journalled"
             for log_id, tally in self._of.items()
             if tally.captured is not None
             and tally.captured != tally.journalled
-            and log_id not in forgotten.ranges
+            and not (tally.journalled < tally.captured and self._is_known(log_id, forgotten))
         ]
+
+    def _is_known(self, log_id: bytes, forgotten: Seen) -> bool:
+        """Tell whether all that a log lacks is forgotten: frames are numbered through from 0."""
+        both = Seen()
+        for seen in (self._seen, forgotten):
+            both.unite({log_id: seen.ranges.get(log_id, [])})
+        bounds = both.ranges.get(log_id, [])
+        return list(bounds[:1]) == [0] and len(bounds) == 2 and bounds != self._seen.ranges[log_id]
 
 
 def tally(frames: Iterable[Frame]) -> Tallies:

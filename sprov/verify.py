@@ -97,11 +97,15 @@ def check(project: Project) -> dict[str, Any]:
             return {"problems": [f"the store is damaged: {exc}"], "agree": False}
         for piece in journals.pieces:
             comparison.compare(piece, sizes, verifying.update)
+    for name in kept(project).moved_since(journals):
+        comparison.problems.append(
+            f"journal {name} was archived or forgotten while it was compared: `sprov verify` again"
+        )
     return _found(project, journals, comparison)
 
 
 def _found(project: Project, journals: Kept, comparison: _Comparison) -> dict[str, Any]:
-    problems = journals.unreachable + comparison.problems
+    problems = [*map(str, journals.unreachable), *comparison.problems]
     problems += comparison.tallies.problems_beyond(journals.absent)
     problems += comparison.points.problems(journals.absent)
     left = waiting.logs(project, os.environ)

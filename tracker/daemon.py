@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pllib import launch
-from pllib.errors import Error, UnavailableError
+from pllib.errors import Error, LogError, UnavailableError
 from pllib.listening import Listening, is_daemon
 from pllib.project import (
     Endpoint,
@@ -27,7 +27,7 @@ from .journal import Follower, Journal
 from .server import Server, is_pair, new_keys
 from .workqueue import WorkQueues
 
-READ_AHEAD_RECORDS = 20_000
+READ_AHEAD_RECORDS, READ_AHEAD_BYTES = 20_000, 128 << 20
 IDLE_S = 0.05
 LISTED_RANKS = 500
 """Of `status`, which is answered by the thread that acknowledges."""
@@ -144,7 +144,8 @@ class Tracker:
 
     def _read_ahead(self) -> bool:
         busy = False
-        while self.queues.n_records < READ_AHEAD_RECORDS:
+        queues = self.queues
+        while queues.n_records < READ_AHEAD_RECORDS and queues.n_bytes < READ_AHEAD_BYTES:
             found = self._follower.next()
             if found is None:
                 return busy
@@ -184,7 +185,7 @@ class Tracker:
         while not self._stopping.wait(1.0):
             try:
                 self.journal.seal_next()
-            except OSError as exc:
+            except (OSError, LogError) as exc:
                 self.trouble = f"sealing: {exc}"
 
     def _digest(self) -> None:

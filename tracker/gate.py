@@ -97,7 +97,8 @@ class Gate:
         event, value = _EVENT.unpack(told[0])
         if event == zmq.EVENT_ACCEPTED:
             self.n_accepted += 1
-            self._on_accepted(value)
+            with contextlib.suppress(OSError):  # the descriptor may be closed again by now
+                self._on_accepted(value)
         elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             self.n_admitted += 1
         elif event in FAILED:

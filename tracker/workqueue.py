@@ -22,6 +22,7 @@ BATCH_AGE_S = 0.25
 class _Queue:
     frames: list[tuple[int, Frame]] = field(default_factory=list)
     n_records: int = 0
+    n_bytes: int = 0
     since: float = 0.0
 
 
@@ -46,6 +47,7 @@ class WorkQueues:
             queue.since = time.monotonic()
         queue.frames.append((ordinal, frame))
         queue.n_records += frame.n_records
+        queue.n_bytes += len(frame.payload)
 
     def take(self, journal: str, *, all_ages: bool = False) -> Batch | None:
         """Return a batch of the run that has waited longest, if one is due.
@@ -74,12 +76,18 @@ class WorkQueues:
             n_frames += 1
         frames, queue.frames = queue.frames[:n_frames], queue.frames[n_frames:]
         queue.n_records -= n_records
+        queue.n_bytes -= n_bytes
         if not queue.frames:
             del self._queues[run]
         return frames
 
     def clear(self) -> None:
         self._queues.clear()
+
+    @property
+    def n_bytes(self) -> int:
+        """Payloads of all frames."""
+        return sum(queue.n_bytes for queue in list(self._queues.values()))
 
     @property
     def n_records(self) -> int:

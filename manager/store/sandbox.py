@@ -56,7 +56,9 @@ _DENIED: dict[str, tuple[int, int]] = {
     "mknod": (133, _ABSENT), "mknodat": (259, 33), "chmod": (90, _ABSENT), "fchmod": (91, 52),
     "fchmodat": (268, 53), "fchmodat2": (452, 452), "chown": (92, _ABSENT), "fchown": (93, 55),
     "lchown": (94, _ABSENT), "fchownat": (260, 54), "setxattr": (188, 5), "lsetxattr": (189, 6),
-    "removexattr": (197, 14), "utimensat": (280, 88), "utimes": (235, _ABSENT),
+    "fsetxattr": (190, 7), "removexattr": (197, 14), "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16), "utimensat": (280, 88), "utimes": (235, _ABSENT),
+    "utime": (132, _ABSENT), "futimesat": (261, _ABSENT),
 }  # fmt: skip
 """Answered with EPERM.  Numbers on x86_64 and aarch64."""
 

@@ -67,25 +67,37 @@ def archive(project: Project, name: str, root: Path, advance: Advance) -> Archiv
         Where it lies; None if there was nothing to move.
 
     Raises:
-        UnavailableError: It is being written, or the archive can't be.
-        LogError: An archive of it is damaged, so that what is left here stays.
+        UnavailableError: It is being written, or is not stored, or the archive can't be written.
+        LogError: An archive of it is damaged, or is another, so that what is left here stays.
     """
-    folder = project.journal / name
+    from .stored import check_stored  # what loads the store, which `sprov log` needs not
+
+    folder, made = project.journal / name, None
     with journal_held(folder):
         finish(folder)
-        spans = spans_of(folder)
-        if not spans:
-            return None
-        try:
-            made = _make(project, folder, spans, root, advance)
-        except OSError as exc:
-            raise UnavailableError(
-                f"the archive {root} can't be written: {exc.strerror or exc}",
-                f"The journal {name} stays where it is",
-            ) from exc
-        write_told(folder / ARCHIVED, [*read_archived(folder), made])
-        remove(folder, made)
-        return made
+        _drop_empty(folder)
+        check_stored(project, name)
+        while spans := spans_of(folder):  # once more, if a kill left an archive of the first ones
+            try:
+                made = _make(project, folder, spans, root, advance)
+            except OSError as exc:
+                raise UnavailableError(
+                    f"the archive {root} can't be written: {exc.strerror or exc}",
+                    f"The journal {name} stays where it is",
+                ) from exc
+            write_told(folder / ARCHIVED, [*read_archived(folder), made])
+            remove(folder, left_of(folder, made))
+    return made
+
+
+def _drop_empty(folder: Path) -> None:
+    """Delete what a killed tracker left without a frame, as one that starts does: that one would
+    give its name to a segment that is in no archive."""
+    for _, path in reversed(segments(folder)):
+        with LogReader(path) as reader:
+            if any(True for _ in reader.frame_keys()):
+                return
+        path.unlink()
 
 
 def spans_of(folder: Path) -> Spans:
@@ -98,18 +110,28 @@ def finish(folder: Path) -> None:
     """Delete what is still here of what is archived, once its archive is compared again.
 
     Raises:
-        LogError: The archive is damaged or can't be reached.
+        LogError: The archive is damaged, can't be reached, or has not what is here.
     """
     for told in read_archived(folder):
-        if left_of(folder, told):
-            if problems := list(damage(told.where(folder))):
-                raise LogError(problems[0], "What is left of the journal stays where it is")
-            remove(folder, told)
+        left = left_of(folder, told)
+        if problem := next(differences(folder, left, told.where(folder)), ""):
+            raise LogError(problem, "What is left of the journal stays where it is")
+        remove(folder, left)
 
 
-def remove(folder: Path, told: Any) -> None:
-    """Delete segments that a stub tells of, the first ones first."""
-    for path in left_of(folder, told):
+def differences(folder: Path, paths: list[Path], archive: Path) -> Iterator[str]:
+    """Compare segments, if there are any, with an archive; yield what is wrong."""
+    if not paths:
+        return
+    yield from damage(archive)
+    for span in spans_of(folder):
+        if span[1] in paths and not _is_copy(span, archive / span[1].name):
+            yield f"{archive} has not what is in {span[1]}"
+
+
+def remove(folder: Path, paths: list[Path]) -> None:
+    """Delete segments, the first ones first."""
+    for path in paths:
         path.unlink()
         path.with_suffix(SUFFIX).unlink(missing_ok=True)
     sync_folder(folder)
@@ -120,21 +142,19 @@ def _make(project: Project, folder: Path, spans: Spans, root: Path, advance: Adv
 
     Raises:
         OSError: The disk is full or failed; nothing is left.
-        LogError: What was written reads back otherwise.
+        LogError: What was written reads back otherwise, or another archive has its name.
     """
     identity = _identity(spans[0][1])
     final = root / f"{folder.name}-{identity}-{spans[0][0]:012d}"
+    if final.exists():
+        return _adopt(project, folder, spans, final)
     partial = final.with_name(f"{final.name}.partial")
-    for stale in (partial, final):  # no stub tells of it: all of it is still here
-        shutil.rmtree(stale, ignore_errors=True)
+    shutil.rmtree(partial, ignore_errors=True)
     make_folder(partial)
     try:
         tallies = Tallies()
         copies = [_copy(span, partial, tallies, advance) for span in spans]
-        found = Counts(tallies.n_frames, tallies.n_records, tallies.runs)
-        manifest = Manifest(
-            FORMAT_VERSION, folder.name, identity, project.name, copies, found, now(), who()
-        )
+        manifest = _manifest(project, folder.name, identity, copies, tallies)
         write_told(partial / MANIFEST, manifest)
         _give(project, partial)
         partial.rename(final)
@@ -142,6 +162,44 @@ def _make(project: Project, folder: Path, spans: Spans, root: Path, advance: Adv
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    for problem in damage(final):  # a copy of this project may have freed files of it
+        raise LogError(problem, "The original stays; delete that archive, then again")
+    return _stub(project, final, manifest, tallies)
+
+
+def _manifest(
+    project: Project, name: str, identity: str, copies: list[Segment], tallies: Tallies
+) -> Manifest:
+    found = Counts(tallies.n_frames, tallies.n_records, tallies.runs)
+    return Manifest(FORMAT_VERSION, name, identity, project.name, copies, found, now(), who())
+
+
+def _adopt(project: Project, folder: Path, spans: Spans, final: Path) -> Archived:
+    """Take an archive that no stub tells of for the journal's, if all of it is here too.
+
+    A kill may have left it; so may a project that was copied, or that came back from a backup.
+
+    Raises:
+        LogError: It has something else, or more.
+    """
+    tallies = Tallies()
+    try:
+        manifest = read_manifest(final)
+        names = {segment.name for segment in manifest.segments}
+        here = [path for _, path, _ in spans if path.name in names]
+        is_same = spans[0][1] in here and len(here) == len(names)
+        is_same = is_same and not any(differences(folder, here, final))
+    except (LogError, UnavailableError, SettingsError):
+        is_same = False
+    if not is_same:
+        raise LogError(
+            f"{final} is an archive that is not what is here, and no stub tells of it",
+            "The journal stays where it is; move that folder elsewhere if it may go",
+        )
+    for segment in manifest.segments:
+        with LogReader(final / segment.name) as reader:
+            for located in reader.frames():
+                tallies.add(located.frame)
     return _stub(project, final, manifest, tallies)
 
 
@@ -207,6 +265,20 @@ def _same(copy: Path, digest: Any) -> bool:
         for _ in _frames(reader, None, found):
             pass
         return not reader.corrupt and not reader.torn and found.digest() == digest.digest()
+
+
+def _is_copy(span: tuple[int, Path, int | None], copy: Path) -> bool:
+    """Tell whether a copy has the frames that count of a segment, and no others."""
+    first, path, after = span
+    digest = blake2b(digest_size=32)
+    try:
+        with LogReader(path) as reader:
+            for _ in _frames(reader, None if after is None else after - first, digest):
+                pass
+            is_whole = not reader.corrupt and not reader.torn
+        return _same(copy, digest) if is_whole else _digest_of_file(copy) == _digest_of_file(path)
+    except (OSError, LogError):
+        return False
 
 
 def _copy_bytes(path: Path, copy: Path) -> None:

@@ -57,6 +57,7 @@ def forget(project: Project, name: str, advance: Advance) -> list[Forgotten]:
             told.append(_told(identity, here, advance))
         if told:
             write_told(folder / FORGOTTEN, [*read_forgotten(folder), *told])
+            remove(folder, left_of(folder, told[-1], unreadable=bool(here)))
             _finish(folder)
         return told
 
@@ -65,8 +66,7 @@ def _finish(folder: Path) -> None:
     """Delete what is still there of what is forgotten: segments, then archives, then their stub."""
     forgotten = read_forgotten(folder)
     for told in forgotten:
-        if left_of(folder, told):
-            remove(folder, told)
+        remove(folder, left_of(folder, told))
     archived = read_archived(folder)
     gone = [one for one in archived if is_forgotten(one, forgotten)]
     for one in gone:

@@ -15,6 +15,9 @@ from pllib.project import Project
 
 from .holding import in_use
 
+UNREADABLE = (OSError, RuntimeError)
+"""What a store raises that is damaged, or was deleted meanwhile (pyoxigraph 0.5.13)."""
+
 
 def numbered(project: Project) -> list[Path]:
     """Return the snapshots, in order."""
@@ -41,7 +44,7 @@ def stray_series(project: Project, archive: Path) -> Iterator[Path]:
         named = _objects(project.store, "sprov:seriesFile")
         stores = [project.store, *numbered(project)[-KEEP_SNAPSHOTS:]]
         superseded = set.intersection(*(_objects(s, "sprov:supersededFile") for s in stores))
-    except OSError:  # one can't be read: nothing is known
+    except UNREADABLE:  # nothing is known
         return
     for path in files:
         name = str(path.relative_to(project.series))
@@ -59,7 +62,7 @@ def maybe_stray(project: Project, archive: Path) -> Iterator[Path]:
     try:
         named = _objects(current.resolve(), "sprov:seriesFile")
         superseded = _objects(current.resolve(), "sprov:supersededFile")
-    except OSError:
+    except UNREADABLE:
         return
     for path in files:
         name = str(path.relative_to(project.series))

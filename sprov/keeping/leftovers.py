@@ -20,8 +20,9 @@ from pllib.listening import is_daemon
 from pllib.project import Endpoint, Project, read_endpoint
 from pllib.sharing import OWNERS_ALONE
 from slurm.over import over_jobs
+from tracker.journal import segments
 
-from .archive import damage, read_manifest
+from .archive import differences
 from .holding import held, in_use
 from .indexes import maybe_stray, snapshots_beyond, stray_series
 from .stubs import identity_of, is_forgotten, left_of, read_archived, read_forgotten
@@ -64,7 +65,7 @@ def journal_leftovers(project: Project, folder: Path) -> Iterator[Path]:
 def archived_segments(project: Project, folder: Path) -> Iterator[Path]:
     for told in read_archived(folder):
         left = left_of(folder, told)
-        if left and not any(damage(told.where(folder))):
+        if not any(differences(folder, left, told.where(folder))):
             yield from left
 
 
@@ -78,25 +79,17 @@ def forgotten_segments(project: Project, folder: Path) -> Iterator[Path]:
 
 
 def archive_leftovers(project: Project, archive: Path) -> Iterator[Path]:
-    """Yield what a move to the archive left, of this project's journals: others may use it too."""
-    for made in archive.glob("*-*-*"):
-        folder = project.journal / made.name.rsplit("-", 2)[0]
-        if folder.is_dir() and (made.suffix == ".partial" or _is_unmoved(folder, made)):
+    """Yield half copies of this project's journals: others may use the archive too.
+
+    A whole one that no stub tells of may be all that a backup or a copy of the project has.
+    """
+    for made in archive.glob("*-*-*.partial"):
+        name, identity, _ = made.name.rsplit("-", 2)
+        folder = project.journal / name
+        if folder.is_dir():
             with held(folder / "lock", make=False) as free:
-                if free:
+                if free and identity in {identity_of(path) for _, path in segments(folder)}:
                     yield made
-
-
-def _is_unmoved(folder: Path, made: Path) -> bool:
-    """Tell whether an archive is not counted on, since all of it is still here."""
-    try:
-        manifest = read_manifest(made)
-        told = {os.path.realpath(one.where(folder)) for one in read_archived(folder)}
-    except Error:
-        return False
-    here = [folder / segment.name for segment in manifest.segments]
-    is_here = all(path.exists() and identity_of(path) == manifest.identity for path in here)
-    return is_here and os.path.realpath(made) not in told
 
 
 def collected_leftovers(project: Project, archive: Path) -> Iterator[Path]:

@@ -35,11 +35,22 @@ class Piece(NamedTuple):
         return f"{self.name} (archived in {self.folder})" if self.is_archived else self.name
 
 
+class Unreachable(NamedTuple):
+    """An archive that can't be read."""
+
+    name: str
+    """Of the journal."""
+    archive: Path
+    why: Error
+
+    def __str__(self) -> str:
+        return f"journal {self.name}: {self.why}"
+
+
 @dataclass
 class Kept:
     pieces: list[Piece] = field(default_factory=list)
-    unreachable: list[str] = field(default_factory=list)
-    """What keeps an archive from being read, one line each."""
+    unreachable: list[Unreachable] = field(default_factory=list)
     forgotten: list[tuple[str, Forgotten]] = field(default_factory=list)
     """Names of journals, and what was forgotten of each."""
 
@@ -66,13 +77,27 @@ class Kept:
             try:
                 read_manifest(where)
             except Error as exc:
-                self.unreachable.append(f"journal {folder.name}: {exc}")
+                self.unreachable.append(Unreachable(folder.name, where, exc))
                 self._lack(told)
             else:
                 self.pieces.append(Piece(folder.name, told.identity, where, is_archived=True))
         if known := segments(folder):
             identity = next(filter(None, (identity_of(path) for _, path in known)), "")
             self.pieces.append(Piece(folder.name, identity, folder, is_archived=False))
+
+    def moved_since(self, before: Kept) -> list[str]:
+        """Return names of journals that were archived or forgotten, or whose archives went, since.
+
+        Their segments go without the lock of who reads them, but never before a stub tells of it.
+        """
+        return sorted({name for name, *_ in self._told ^ before._told})
+
+    @property
+    def _told(self) -> set[tuple[str, ...]]:
+        archived = {(piece.name, str(piece.folder)) for piece in self.pieces if piece.is_archived}
+        return archived | {
+            (name, one.identity, one.when, *one.segments) for name, one in self.forgotten
+        }
 
 
 def kept(project: Project) -> Kept:

@@ -16,7 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from pllib.errors import LogError
-from pllib.log import LogReader, new_file
+from pllib.log import LogReader, new_file, sync_folder
 from tracker.journal import segments
 
 ARCHIVED = "archived.json"
@@ -124,9 +124,11 @@ def write_told(path: Path, told: object) -> None:
     """
     if told == []:
         path.unlink(missing_ok=True)
+        sync_folder(path.parent)
         return
     with new_file(path) as fd:
-        os.write(fd, msgspec.json.format(msgspec.json.encode(told), indent=1) + b"\n")
+        with open(fd, "wb", closefd=False) as file:  # os.write may stop half way on a full disk
+            file.write(msgspec.json.format(msgspec.json.encode(told), indent=1) + b"\n")
         os.fsync(fd)
     os.close(fd)
 
@@ -139,11 +141,16 @@ def is_forgotten(archived: Archived, forgotten: Iterable[Forgotten]) -> bool:
     )
 
 
-def left_of(folder: Path, told: Archived | Forgotten) -> list[Path]:
-    """Return the segments that are still here of what a stub says is not."""
+def left_of(folder: Path, told: Archived | Forgotten, *, unreadable: bool = False) -> list[Path]:
+    """Return the segments that are still here of what a stub says is not.
+
+    Args:
+        unreadable: Also those of which nobody can tell what journal they are of: a later one of the
+            same name has segments of the same names.
+    """
     here = [path for _, path in segments(folder) if path.name in told.segments]
-    as_told = {told.identity, ""} if isinstance(told, Forgotten) else {told.identity}
-    return [path for path in here if identity_of(path) in as_told]
+    found = [(path, identity_of(path)) for path in here]
+    return [path for path, of in found if (of == told.identity if of else unreadable)]
 
 
 def identity_of(path: Path) -> str:

@@ -340,6 +340,20 @@ def test_every_answer_is_hardened_and_says_nothing_of_internals(door: Door):
         assert str(door.site.folder).encode() not in answer.body
 
 
+def test_refusals_say_what_is_wrong_and_what_to_do(door: Door):
+    for path in ("/v1/runs/none", "/v1/runs/none/lineage?depth=-1", "/sparql"):
+        answer = door.ask("GET", path)
+        assert answer.status == 422
+        assert set(json.loads(answer.body)) == {"error", "hint"}
+
+
+def test_an_answer_that_could_be_cut_unseen_is_not_given(door: Door):
+    """HTTP/1.0 has no mark at the end of an answer whose length nobody knew."""
+    asked = door.head("GET", "/sparql?query=ASK%20%7B%7D").replace(b"HTTP/1.1", b"HTTP/1.0")
+    assert Answer(door.exchange(asked)).status == 505
+    assert door.ask("GET", "/sparql?query=ASK%20%7B%7D").status == 200
+
+
 def test_openapi_says_who_may_ask(door: Door):
     told = json.loads(door.ask("GET", "/openapi.json", token=False).body)
     assert told["security"] == [{"token": []}]

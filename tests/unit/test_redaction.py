@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import struct
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,11 +15,19 @@ from hypothesis import strategies as st
 from pllib.data import Ref
 from pllib.errors import SettingsError
 from pllib.frame import frame_of, record_bodies
+from pllib.launch import process
+from pllib.log import Owner, unpack_frame
 from pllib.records import (
+    EXT_FILE,
+    Accounted,
     Context,
     Declared,
+    Digested,
     Ended,
+    Facts,
+    FileVersion,
     Generated,
+    Outcome,
     Signature,
     Started,
     Transformation,
@@ -27,8 +37,11 @@ from pllib.records import (
     encode,
 )
 from pllib.redaction import Redactor, compiled, load, marks_in, redact
+from pllib.shape import Shapes
+from pllib.spool import Chunk, Spool
 from pllib.sweeping import Sweeper
-from pllib.values import encode_list
+from pllib.values import encode_list, extend
+from pllib.writer import Writer
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 SECRET = "Zq7hunter2Zq7"
@@ -244,7 +257,188 @@ def test_a_site_has_patterns_and_names_of_its_own(tmp_path: Any) -> None:
     assert b"abc" not in Sweeper(redactor).sweep(payload)
 
 
-@pytest.mark.parametrize("regex", ["(", "(a+)+", "([a-z]*)*x", "a*", "(?:x{2,})+"])
+@pytest.mark.parametrize(
+    "regex",
+    [
+        "(", "(a+)+", "([a-z]*)*x", "a*", "(?:x{2,})+", "(a|aa)+$", r"(\w|\d)+!", "(?:a|aa){1,99}!",
+        r"(?:\w{1,9}-){2,}", r"\w+\d+!", "(?=(?:ab|a)+)x", "(?:(?:a|ab)c?){9}",
+    ],
+)  # fmt: skip
 def test_a_pattern_that_will_not_do_is_refused(regex: str) -> None:
     with pytest.raises(SettingsError, match="pattern 'own'"):
         compiled("own", regex)
+
+
+@pytest.mark.parametrize(
+    "regex", ["B-[0-9]{6}", r"id=\w+", "(?:a|b)c+", "(?:[0-9]{3}-){2}x", "x(y)?z"]
+)
+def test_a_pattern_that_takes_no_time_is_not(regex: str) -> None:
+    assert compiled("own", regex).pattern == regex
+
+
+ADVERSARIAL = (
+    "a", "1", "a=", "a:", "- ", "--a ", "a='", 'a="', "://", "a://b:", "http://", "https://a1@",
+    "eyJ", "eyJ.", "eyJaaaaaaaa.", "-----BEGIN ", "-----BEGIN A", "-----BEGIN PRIVATE KEY-----",
+    "AKIA", "ghp_", "github_pat_", "glpat-", "hf_", "xoxb-", "https://hooks.slack.com/services/",
+    "sk-", "_sk-", ".sk-a-", "sk-aa-", "AIza", "pypi-AgE", "Bearer ", "Bearer a", "Authorization: ",
+    "Authorization: Basic ", "?sig=", "?signature=[", "password=,", "token", "key", "pass",
+    "[redacted:",
+)  # fmt: skip
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("piece", ADVERSARIAL)
+def test_no_text_takes_for_ever(piece: str) -> None:
+    """A pattern that is cubic takes minutes for one of these, one that is quadratic a second."""
+    for end in ("", "!", "\n", " =", "\0"):
+        text = (piece * (16384 // len(piece)))[:16384] + end
+        for _ in range(3):
+            redact(text)
+        Sweeper(Redactor()).sweep(_payload(Ended(0, 0, 1, f"password={SECRET} {text}")))
+
+
+def test_a_frame_full_of_bytes_that_are_secrets_stays_in_its_chunk(tmp_path: Path) -> None:
+    mine = process()
+    owner = Owner("host", mine.boot_id, mine.pid, mine.started)
+    spool = Spool(tmp_path / "s", owner, 4096, 1 << 22)
+    spool.sweep = Sweeper(Redactor()).sweep
+    shape = Shapes().find("run", "w", ["password"], [])
+    retired: list[Chunk] = []
+    context = encode(Context("ab" * 16, 0, 0, 1, "h", 1, "u", "p.py", "p", "w", 1))
+    writer = Writer(spool, context, {}, retired.append)
+    values = encode_list([b"\xff" * 12])
+    for n in range(3000):
+        assert writer.write(shape, lambda signature, n=n: encode(Used(n, 0, signature, values)))
+    retired.append(writer.retire())
+    for chunk in retired:
+        spool.seal(chunk)
+    frames = [unpack_frame(spool.frame(chunk)) for chunk in retired]
+    records = [each for frame in frames for each in frame.records() if isinstance(each, Used)]
+    assert [record.seq for record in records] == [*range(3000)]
+    assert spool.n_unswept == 0
+    assert not any(b"\xff" * 2 in frame.payload for frame in frames)
+    retired.clear()
+    del chunk, writer
+    spool.close(keep=False)
+
+
+def test_what_a_sweep_makes_too_long_is_dropped_and_counted(tmp_path: Path) -> None:
+    mine = process()
+    spool = Spool(
+        tmp_path / "s", Owner("host", mine.boot_id, mine.pid, mine.started), 4096, 1 << 20
+    )
+    retired: list[Chunk] = []
+    writer = Writer(spool, encode(Facts(0, {})), {}, retired.append)
+    shape = Shapes().find("run", "w", [], [])
+    assert all(writer.write(shape, lambda _, n=n: encode(Facts(n, {}))) for n in range(9))
+    chunk, behind = writer.retire(), spool.lease()
+    assert chunk is not None and behind is not None
+    spool.sweep = lambda payload, _: (
+        frame_of(b"1" * 16, 0, [encode(Facts(1, {"a": "x" * 900}))] * 9).payload
+    )
+    before = bytes(spool._extents[0][0])
+    assert spool.seal(chunk) == 9 - 5
+    after = bytes(spool._extents[0][0])
+    assert spool.n_unswept == 5
+    assert after[: chunk.base] == before[: chunk.base]
+    assert after[chunk.base + 4096 :] == before[chunk.base + 4096 :]
+    assert len(list(unpack_frame(spool.frame(chunk)).records())) == 4
+    del chunk, behind, writer
+    spool.close(keep=False)
+
+
+def test_a_name_may_have_any_letters() -> None:
+    redactor = Redactor(names=("пароль", "Schlüssel wort", "Maß"))
+    assert redactor.names == {"пароль", "schlüssel_wort", "mass"}
+    assert redactor.text("maß=abc") == "maß=[redacted:maß]"
+    assert redactor.text("Пароль=abc") == "Пароль=[redacted:пароль]"
+    assert redactor.is_secret("SCHLÜSSEL-WORT") and not redactor.is_secret("wort")
+    names = ("мой_пароль", "пароль_password", "x")
+    values = [b"\xffabc", b"\xffdef", {"ПАРОЛЬ": "ghi", "schlu\u0308ssel wort": "jkl"}]
+    payload = _payload(Signature(0, "run", "w", names), Used(0, 0, 0, encode_list(values)))
+    swept = Sweeper(redactor).sweep(payload)
+    assert not any(each in swept for each in (b"abc", b"def", b"ghi", b"jkl"))
+    found = decode_values(_records(swept)[1].values)
+    assert found[0].decode() == "[redacted:мой_пароль]"
+    assert Sweeper(redactor).sweep(swept) == swept
+
+
+@pytest.mark.parametrize("name", ["", "--", "_", "¿?"])
+def test_a_name_without_letters_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match="has no letter or digit"):
+        Redactor(names=(name,))
+
+
+SECRET_NAMES = st.text(max_size=9).map(lambda start: f"{start}_password") | st.text(max_size=20)
+
+
+@settings(max_examples=150)
+@given(SECRET_NAMES, VALUES | st.dictionaries(SECRET_NAMES, LEAVES, max_size=3), st.booleans())
+def test_a_sweep_raises_for_no_name_and_no_value(name: str, value: Any, cut: bool) -> None:
+    name = name.encode(errors="replace").decode()
+    payload = _payload(Signature(0, "run", "w", (name,)), Used(0, 0, 0, encode_list([value])))
+    for redactor in (Redactor(), Redactor(names=("пароль", "a b"))):
+        swept = Sweeper(redactor).sweep(payload, room=0 if cut else 1 << 30)
+        assert len(_records(swept)) == 2
+        assert not cut or len(swept) <= len(payload)
+
+
+def test_what_things_are_known_by_stays() -> None:
+    redactor = Redactor(
+        {"hex": compiled("hex", r"\b[0-9a-f]{32,64}\b"), "n": compiled("n", "[0-9]{4}")}
+    )
+    one, two = "ab" * 16, "sha256:" + "cd" * 32
+    job = {"job_id": "4242", "cluster": "c1234", "note": f"see {one}"}
+    context = Context(
+        one, 0, 0, 1, "n1234", 1, "u", f"{one}.py", "p", "w", 1, scope=one, launch="4242.0",
+        facts=job, session=one,
+    )  # fmt: skip
+    file = FileVersion("/x/1234", f"{one}:1234", 1, 1, version=two)
+    records = [
+        Digested(0, "s", "/x/1234", 1, 1, two, two, 1),
+        Outcome(1, one, "failed", 1, node="n1234"),
+        Accounted(2, "c1234", "4242", "1234", 0, "sacct", "FAILED", 1, texts={"comment": one}),
+        Signature(0, "run", "w", ("f", "t")),
+        Used(3, 0, 0, encode_list([extend(EXT_FILE, file), one])),
+        Started(4, 0, -1, 0, 1, f"run:{one}::1234/epoch:epoch:1234:0"),
+    ]
+    payload = frame_of(b"1" * 16, 0, [encode(context), *map(encode, records)]).payload
+    found = [decode(body) for body in record_bodies(Sweeper(redactor).sweep(payload))]
+    assert found[0] == msgspec.structs.replace(
+        context, program="[redacted:hex].py", facts={**job, "note": "see [redacted:hex]"}
+    )
+    assert found[1].version == found[1].digest == two
+    assert found[2] == records[1]
+    assert found[3] == msgspec.structs.replace(records[2], texts={"comment": "[redacted:hex]"})
+    stated, text = decode_values(found[5].values)
+    assert (stated.version, stated.store, stated.path) == (two, file.store, "/x/[redacted:n]")
+    assert text == "[redacted:hex]"
+    assert found[6].path == "run:[redacted%3Ahex]::1234/epoch:epoch:1234:0"
+    assert Sweeper(redactor).context(context).facts["job_id"] == "4242"
+
+
+@pytest.mark.parametrize("key", ["api key", "secret/key", "auth: token", "db pwd", "my seat code"])
+def test_the_look_at_bytes_finds_names_with_spaces(key: str) -> None:
+    payload = _payload(Signature(0, "run", "w", ("v",)), Used(0, 0, 0, encode_list([{key: "abc"}])))
+    assert b"abc" not in Sweeper(Redactor(names=("seat_code",))).sweep(payload)
+
+
+def test_a_mapping_with_keys_of_any_kind_hides_nothing() -> None:
+    for odd in (b"\x81\x91\x81\x01\x02\x03", b"\x81\x81\x01\x02\x03", b"\x81\xa1\xff\x03"):
+        value = msgspec.Raw(b"\x83\xa8password\xa3abc\xa1n\xcd\x12\x34\xa1o" + odd)
+        values = encode([value, "password=def"])
+        payload = _payload(Signature(0, "run", "w", ("v", "w")), Used(0, 0, 0, values))
+        swept = Sweeper(Redactor()).sweep(payload)
+        assert b"abc" not in swept and b"def" not in swept
+        assert odd in swept and b"\xa1n\xcd\x12\x34" in swept
+    payload = _payload(
+        Signature(0, "run", "w", ("password",)), Used(0, 0, 0, encode([msgspec.Raw(b"\xa3\xffbc")]))
+    )
+    assert b"bc" not in Sweeper(Redactor()).sweep(payload).replace(b"[redacted:password]", b"")
+
+
+@pytest.mark.parametrize("before", [0, 4090, 4095, 3070, 3075, 9000])
+def test_a_sites_pattern_finds_what_is_anywhere_in_a_long_text(before: int) -> None:
+    redactor = Redactor({"badge": compiled("badge", r"\bB-[0-9]{6,900}")})
+    text = "x " * (before // 2) + "{}" + " x" * 5000
+    assert redactor.text(text.format("B-" + "7" * 800)) == text.format("[redacted:badge]")

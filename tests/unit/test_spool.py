@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+import pllib
 from pllib import launch
-from pllib.log import Owner, record_bodies, unpack_frame
+from pllib.log import LogReader, Owner, record_bodies, unpack_frame
+from pllib.records import Transformation
 from pllib.shape import Shapes
 from pllib.spool import Chunk, Spool
 from pllib.writer import Writer
@@ -43,3 +47,22 @@ def test_a_writer_does_not_take_its_old_chunk_from_the_next(tmp_path: Path):
     assert b"first again" not in bodies
     del taken, last
     spool.close(keep=False)
+
+
+def test_a_frame_that_can_not_be_sealed_stays_in_the_spool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Whatever fails in it: `sprov ingest` reads it there."""
+
+    def fail(payload: bytes, room: int) -> bytes:
+        raise IndexError(room)
+
+    monkeypatch.setenv("SPROV_DIR", str(tmp_path / ".sprov"))
+    with pllib.open(mode="offline") as session:
+        session._spool.sweep = fail
+        with session.transformation("step", used={"n": 1}):
+            pass
+    (path,) = (tmp_path / ".sprov" / "spool").glob("*.spool")
+    with LogReader(path) as reader:
+        records = [record for each in reader.frames() for record in each.frame.records()]
+    assert any(isinstance(record, Transformation) for record in records)
