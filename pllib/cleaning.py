@@ -278,6 +278,8 @@ def _items(data: bytes) -> tuple[bytes, list[bytes]]:
     if not width and not 0x80 <= first < 0xA0:
         raise LookupError("no list")
     length = int.from_bytes(data[1 : 1 + width], "big") if width else first & 0x0F
+    if length * pairs > len(data):
+        raise msgspec.DecodeError("it is cut short")
     as_list = b"\xdd" + struct.pack(">I", length * pairs) + data[1 + width :]
     return data[: 1 + width], [bytes(raw) for raw in decode_raws(as_list)]
 

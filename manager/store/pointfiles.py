@@ -15,10 +15,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pllib.identity import is_one
+
 NAME = re.compile(r"run=([0-9a-f]{32})/[0-9a-f]{16}\.parquet")
 """Names come back out of the store, where an import may have put anything."""
 
 FRAMES_KEY = b"sprov.frames"
+MAX_SPAN = 1 << 22
+"""Frames of a log that follow each other."""
 
 Ranges = dict[str, list[tuple[int, int]]]
 """Log id (hex) to first and last numbers of frames; in order, none touching the next."""
@@ -88,7 +92,7 @@ def read_ranges(path: Path) -> Ranges | None:
     """Return the frames that a file's footer tells, None if it tells none.
 
     Raises:
-        OSError: The file is gone or no Parquet.
+        OSError: The file is gone, no Parquet, or its footer is damaged.
     """
     try:
         told = (pq.read_metadata(path).metadata or {}).get(FRAMES_KEY)
@@ -96,4 +100,12 @@ def read_ranges(path: Path) -> Ranges | None:
         raise OSError(f"{path} is no Parquet: {exc}") from exc
     if told is None:
         return None
-    return {log_id: [(a, b) for a, b in spans] for log_id, spans in json.loads(told).items()}
+    try:
+        found = {log_id: [(a, b) for a, b in spans] for log_id, spans in json.loads(told).items()}
+        spans = [span for each in found.values() for span in each]
+        sound = all(map(is_one, found)) and all(0 <= a <= b < a + MAX_SPAN for a, b in spans)
+    except (ValueError, TypeError, AttributeError) as exc:
+        raise OSError(f"{path}: its footer is damaged: {exc}") from exc
+    if not sound:
+        raise OSError(f"{path}: its footer tells of frames that can't be")
+    return found

@@ -61,7 +61,7 @@ def answers(path: Path) -> list[pa.Table]:
 def test_a_flipped_byte_is_found_unless_it_costs_nothing(measured: Site):
     path = files(measured)[0]
     data, right = path.read_bytes(), answers(path)
-    seed = random.randrange(1 << 32)
+    seed = 7
     for at in random.Random(seed).sample(range(len(data)), N_FLIPS):
         broken = bytearray(data)
         broken[at] ^= 0x10

@@ -153,14 +153,19 @@ def test_another_samples_the_node_when_the_first_is_killed(served: Site, job: di
     assert how_it_was == (-signal.SIGKILL, None)
 
 
+def opened(pid: int) -> list[str]:
+    """Return what the descriptors of a process lead to."""
+    folder = Path(f"/proc/{pid}/fd")
+    return [os.readlink(fd) for fd in folder.iterdir()]  # noqa: PTH115
+
+
 def test_a_forked_child_samples_nothing_and_the_parent_goes_on(site: Site):
     enough = site.folder / "enough"
     program = site.start("telemetry.py", options("fork", child=True, until=str(enough)), **OFTEN)
     told = site.folder / "fork-0.pids"
     _, child = json.loads(wait_until(lambda: told.exists() and told.read_text()))
     assert os.listdir(f"/proc/{child}/task") == [str(child)]  # noqa: PTH208
-    locked = [Path(f"/proc/{child}/fd", fd).readlink() for fd in os.listdir(f"/proc/{child}/fd")]  # noqa: PTH208
-    assert not [path for path in locked if "seat-" in str(path)]
+    wait_until(lambda: not any("seat-" in name for name in opened(child)))
     enough.touch()
     _, errors = program.communicate(timeout=60)
     assert program.returncode == 0, errors
