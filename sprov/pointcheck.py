@@ -7,7 +7,6 @@ journals.  Nothing is kept but these two numbers for each file.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ import pyoxigraph as ox
 
 from manager.compaction import read_points
 from manager.series import SCHEMA, distinct, table_of
-from manager.store.pointfiles import Ranges, read_ranges, run_of
+from manager.store.pointfiles import Ranges, literally, read_ranges, run_of
 from manager.vocabulary import term
 from pllib import linked
 from tracker.seen import Seen
@@ -43,7 +42,6 @@ _BOUNDS = ", ".join(
 # pyarrow 26 ends the process where a damaged footer gives a column another type; DuckDB 1.5 raises.
 _TOLD_BOUNDS = """SELECT path_in_schema, coalesce(stats_min_value, stats_min),
 coalesce(stats_max_value, stats_max) FROM parquet_metadata(?) WHERE row_group_id = ?"""
-_GLOB = re.compile(r"[*?[]")
 
 Key = tuple[bytes, int]
 
@@ -191,7 +189,7 @@ class PointCheck:
         for group in self._groups(path):
             found.add(*self._sums(group)[0])
         query = f"SELECT {_SUMS} FROM read_parquet(?, hive_partitioning = false)"
-        n_points, of_hashes = self._execute(query, [_literally(path)])[0]
+        n_points, of_hashes = self._execute(query, [literally(path)])[0]
         if Sum(n_points, of_hashes) != found:
             raise ValueError("DuckDB and Arrow do not read the same")
         return n_points, of_hashes
@@ -200,12 +198,14 @@ class PointCheck:
         """Yield a file's row groups, once their bounds are checked, by which readers leave one out.
 
         Raises:
-            ValueError: It has other bounds than its footer tells.
+            ValueError: Its footer tells of other columns, or of other bounds than they have.
         """
         with pq.ParquetFile(path) as file:
+            if file.schema_arrow.remove_metadata() != SCHEMA:
+                raise ValueError("its footer tells of other columns than series have")
             for nth in range(file.num_row_groups):
                 piece = file.read_row_group(nth, columns=SCHEMA.names, use_threads=False)
-                rows = self._execute(_TOLD_BOUNDS, [_literally(path), nth])
+                rows = self._execute(_TOLD_BOUNDS, [literally(path), nth])
                 told = {name: [least, most] for name, least, most in rows}
                 ((*bounds,),) = self._execute(f"SELECT {_BOUNDS} FROM points", points=piece)
                 for at, name in enumerate(name for name in _TYPES if name != "value"):
@@ -224,11 +224,6 @@ class PointCheck:
             return list(self._duckdb.execute(query).fetchall())
         finally:
             self._duckdb.unregister("points")
-
-
-def _literally(path: Path) -> str:
-    """Return a path as DuckDB, which takes it for a pattern, finds it."""
-    return _GLOB.sub(r"[\g<0>]", str(path))
 
 
 def files_that_count(store: ox.Store) -> dict[str, list[str]]:
