@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import socket
 import stat
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -238,21 +240,31 @@ def test_a_token_is_not_sent_to_who_has_another_certificate(
     over_tls(site, tmp_path, certificates)
     file = site.project.endpoints / "local.json"
     endpoint = msgspec.json.decode(file.read_bytes())
+    heard: list[bytes] = []
+
+    def answer(thief: socket.socket) -> None:
+        """Answer whoever calls, the tracker too, until the socket is shut."""
+        while True:
+            try:
+                taken, _ = thief.accept()
+            except OSError:
+                return
+            with taken, contextlib.suppress(OSError):  # a caller may hang up
+                heard.append(taken.recv(65536))
+                taken.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok\n")
+                taken.recv(65536)
+
     with socket.create_server(("127.0.0.1", 0)) as thief:
+        answering = threading.Thread(target=answer, args=(thief,))
+        answering.start()
         update_endpoint(file, manager=f"https://127.0.0.1:{thief.getsockname()[1]}")
-        command = site.command("query", "ASK {}")
-        asking = subprocess.Popen(
-            command, cwd=site.folder, env=site.environment(), stderr=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )  # fmt: skip
-        thief.settimeout(30)
-        taken, _ = thief.accept()
-        with taken:
-            heard = taken.recv(65536)
-            taken.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok\n")
-            assert asking.wait(60) == 4
-    assert heard[:1] == b"\x16"  # a TLS handshake, and nothing else
-    assert endpoint["token"].encode() not in heard
+        site.sprov("query", "ASK {}", status=4)
+        thief.shutdown(socket.SHUT_RDWR)
+        answering.join()
+    assert heard
+    for said_first in heard:
+        assert said_first[:1] == b"\x16"  # a TLS handshake, and nothing else
+        assert endpoint["token"].encode() not in said_first
 
 
 def test_plain_http_gets_nothing_of_a_manager_with_a_certificate(
