@@ -10,7 +10,7 @@ from fastapi import Request, Response
 
 from pllib.errors import Error, QueryError
 
-from .problems import problem
+from .problems import problem, refusal
 from .store.answer import GRAPHS, RESULTS
 from .store.questions import Question
 from .workers import Workers
@@ -78,13 +78,6 @@ class Answering(Response):
                 await refusal(exc)(scope, receive, send)
             return
         await send({"type": "http.response.body", "body": b""})
-
-
-def refusal(exc: Error) -> Response:
-    """Return an error of ours as an answer."""
-    if isinstance(exc, QueryError):
-        return problem(400, Exception.__str__(exc), exc.hint)
-    return problem(503, Exception.__str__(exc), exc.hint, {"Retry-After": "1"})
 
 
 async def _client_left(receive: Receive) -> None:

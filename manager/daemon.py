@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import os
 import secrets
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from pllib import launch
 from pllib.errors import Error, UnavailableError
-from pllib.listening import MANAGER_SOCKET, Listening, socket_path
+from pllib.listening import MANAGER_SOCKET, Listening, listen, socket_path
 from pllib.project import Project, leave_endpoint, update_endpoint
 from pllib.settings import Querying, Serving, load_section
 
@@ -111,7 +110,7 @@ class Manager:
 
 
 def _bind(listening: Listening) -> socket.socket:
-    return _bind_unix(listening) if listening.folder else _bind_tcp(listening)
+    return _bind_unix(listening) if listening.folder else listen(listening, BACKLOG)
 
 
 def _bind_unix(listening: Listening) -> socket.socket:
@@ -125,26 +124,3 @@ def _bind_unix(listening: Listening) -> socket.socket:
         bound.close()
         raise UnavailableError(f"{path} can't be bound: {exc.strerror}") from exc
     return bound
-
-
-def _bind_tcp(listening: Listening) -> socket.socket:
-    # asyncio sets TCP_NODELAY only where the protocol is named (CPython 3.11); without, an answer
-    # waits 40 ms for the delayed ACK of its header.
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        for port in listening.candidates():
-            try:
-                bound.bind((listening.address, port))
-                bound.listen(BACKLOG)  # from here on callers wait instead of being refused
-                return bound
-            except OSError as exc:
-                if exc.errno != errno.EADDRINUSE:
-                    raise UnavailableError(
-                        f"{listening.address}:{port} can't be bound: {exc.strerror}",
-                        "Choose another with --bind",
-                    ) from exc
-        raise UnavailableError(listening.taken(), "Choose others with --bind")
-    except UnavailableError:
-        bound.close()
-        raise

@@ -26,13 +26,19 @@ def problem(
     return JSONResponse({"error": message, "hint": hint}, status, headers)
 
 
+def refusal(exc: Error) -> Response:
+    """Return an error of ours as an answer."""
+    if isinstance(exc, QueryError):
+        return problem(400, Exception.__str__(exc), exc.hint)
+    return problem(503, Exception.__str__(exc), exc.hint, {"Retry-After": "1"})
+
+
 def add_problems(app: FastAPI) -> None:
     """Have every error answered alike; one of ours that nobody foresaw is told in the log alone."""
 
     @app.exception_handler(Error)
     async def refuse(_: Request, exc: Error) -> Response:
-        status = 400 if isinstance(exc, QueryError) else 503
-        return problem(status, Exception.__str__(exc), exc.hint)
+        return refusal(exc)
 
     @app.exception_handler(HTTPException)
     async def no_such(_: Request, exc: HTTPException) -> Response:

@@ -7,6 +7,7 @@ A site's firewall lets a range of ports through, and its fast network is an inte
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
@@ -165,6 +166,31 @@ def _address(host: str) -> tuple[str, str]:
             f"Its interfaces are {there}",
         )
     return host, host
+
+
+def listen(listening: Listening, backlog: int, last: int = 0) -> socket.socket:
+    """Return a listening TCP socket, on the port of last time if that can be.
+
+    Raises:
+        UnavailableError: The ports are taken, or the address is not of this machine.
+    """
+    for port in listening.candidates(last):
+        # asyncio sets TCP_NODELAY only where the protocol is named (CPython 3.11); without, an
+        # answer waits 40 ms for the delayed ACK of its header.
+        made = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            made.bind((listening.address, port))
+            made.listen(backlog)  # from here on callers wait instead of being refused
+            return made
+        except OSError as exc:
+            made.close()
+            if exc.errno != errno.EADDRINUSE:
+                raise UnavailableError(
+                    f"{listening.address}:{port or '*'} can't be bound: {exc.strerror}",
+                    "Choose another with --bind",
+                ) from exc
+    raise UnavailableError(listening.taken(), "Choose others with --bind")
 
 
 def is_daemon(pid: int) -> bool:

@@ -6,7 +6,6 @@ files that may have points in common are searched for such, which takes ten time
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -213,15 +212,17 @@ def _make_view(
 def _selects(run: str, folder: Path, names: list[str], distinct: str) -> list[str]:
     if not names:
         return []
-    files = ", ".join(_quoted(str(folder / name)) for name in names)
+    files = ", ".join(_quoted(folder / name) for name in names)
     source = f"read_parquet([{files}], hive_partitioning = false)"
     return [f"SELECT '{run}' AS run, * FROM (SELECT {distinct} {_COLUMNS} FROM {source})"]
 
 
-def _quoted(path: str) -> str:
+def _quoted(path: Path) -> str:
     """Return a path as an SQL string in which no character is a pattern's."""
-    literal = re.sub(r"[*?\[]", r"[\g<0>]", path).replace("'", "''")
-    return f"'{literal}'"
+    from manager.store.pointfiles import literally
+
+    quoted = literally(path).replace("'", "''")
+    return f"'{quoted}'"
 
 
 def _current_files(engine: Engine, runs: Iterable[str] | None) -> dict[str, list[str]]:

@@ -24,6 +24,8 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+from apt import install
+
 SOURCE = Path(__file__).parent / "faults" / "shim" / "disk.c"
 WRITES, SYNCS, NAMES = 1, 2, 4
 FOR_EVER = -1
@@ -36,16 +38,8 @@ def missing_compiler() -> str:
         return ""
     if os.geteuid() or not shutil.which("apt-get"):
         return "no C compiler here (cc), and none can be installed"
-    for arguments in (
-        ["update"],
-        ["install", "--yes", "--no-install-recommends", "gcc", "libc6-dev"],
-    ):
-        done = subprocess.run(
-            ["apt-get", "-q", *arguments], capture_output=True, text=True, check=False,
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        )  # fmt: skip
-        if done.returncode:
-            return f"apt-get {arguments[0]} failed: {done.stderr.strip()[-500:]}"
+    if problem := install("gcc", "libc6-dev"):
+        return problem
     return "" if shutil.which("cc") else "apt-get installed no cc"
 
 

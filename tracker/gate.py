@@ -48,7 +48,7 @@ class Gate:
         self._monitor = context.socket(zmq.PAIR)
         self._monitor.rcvhwm = 0
         self.refused_by: Counter[str] = Counter()
-        self.n_accepted = self.n_admitted = 0
+        self.n_admitted = 0
         self._on_accepted: Callable[[int], object] = int
         self._thread = threading.Thread(target=self._run, name="gate", daemon=True)
 
@@ -96,7 +96,6 @@ class Gate:
     def _note(self, told: list[bytes]) -> None:
         event, value = _EVENT.unpack(told[0])
         if event == zmq.EVENT_ACCEPTED:
-            self.n_accepted += 1
             with contextlib.suppress(OSError):  # the descriptor may be closed again by now
                 self._on_accepted(value)
         elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:

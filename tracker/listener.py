@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import os
 import socket
 import struct
@@ -19,8 +18,7 @@ from pathlib import Path
 
 import zmq
 
-from pllib.errors import UnavailableError
-from pllib.listening import TRACKER_SOCKET, Listening, socket_path
+from pllib.listening import TRACKER_SOCKET, Listening, listen, socket_path
 
 SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27
 """Source: socket(7), and Linux's asm-generic/socket.h."""
@@ -48,7 +46,8 @@ class Listener:
             router.bind(f"ipc://{self._path}")
             self._path.chmod(0o600)
         else:
-            self._socket = _listen(listening, last, backlog)
+            self._socket = listen(listening, backlog, last)
+            self._socket.setblocking(False)
             address, port = self._socket.getsockname()
             theirs = os.dup(self._socket.fileno())
             router.use_fd = theirs
@@ -79,21 +78,3 @@ class Listener:
         """End, after the ROUTER."""
         if self._socket is not None:
             self._socket.close()
-
-
-def _listen(listening: Listening, last: int, backlog: int) -> socket.socket:
-    for port in listening.candidates(last):
-        made = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            made.bind((listening.address, port))
-            made.listen(backlog)
-            return made
-        except OSError as exc:
-            made.close()
-            if exc.errno != errno.EADDRINUSE:
-                raise UnavailableError(
-                    f"{listening.address}:{port or '*'} can't be bound: {exc}",
-                    "Choose another with --bind",
-                ) from exc
-    raise UnavailableError(listening.taken(), "Choose others with --bind")

@@ -20,6 +20,7 @@ from pllib.identity import is_one
 NAME = re.compile(r"run=([0-9a-f]{32})/[0-9a-f]{16}\.parquet")
 """Names come back out of the store, where an import may have put anything."""
 
+_PATTERN = re.compile(r"[*?[]")
 FRAMES_KEY = b"sprov.frames"
 MAX_SPAN = 1 << 22
 """Frames of a log that follow each other."""
@@ -86,6 +87,11 @@ def overlapping(files: Mapping[str, Ranges | None]) -> set[str]:
 def write_ranges(ranges: Ranges) -> dict[bytes, bytes]:
     """Return ranges as metadata of a footer."""
     return {FRAMES_KEY: json.dumps(ranges, separators=(",", ":")).encode()}
+
+
+def literally(path: Path) -> str:
+    """Return a path as DuckDB, which takes it for a pattern, finds it."""
+    return _PATTERN.sub(r"[\g<0>]", str(path))
 
 
 def read_ranges(path: Path) -> Ranges | None:

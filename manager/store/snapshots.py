@@ -11,7 +11,7 @@ import pyoxigraph as ox
 
 from pllib.errors import UnavailableError
 
-from ..vocabulary import PREFIXES
+from ..vocabulary import PREFIXES, term
 
 FILE_LIMIT = 512
 """Open files that RocksDB may keep; it needs at least 96."""
@@ -49,6 +49,16 @@ def open_snapshot(folder: Path) -> ox.Store:
         f"the snapshot {path} can't be opened: {failure}",
         "`sprov rebuild` makes it again from the journals",
     )
+
+
+def watermarks(store: ox.Store, journal: str) -> dict[str, int]:
+    """Return run → highest frame ordinal of that journal queue in a store."""
+    rows = store.query(
+        f"SELECT ?run (MAX(?n) AS ?last) {{ ?q {term('sprov:journal')} {ox.Literal(journal)} ; "
+        f"{term('sprov:run')} ?run ; {term('sprov:watermark')} ?n }} GROUP BY ?run"
+    )
+    assert isinstance(rows, ox.QuerySolutions)
+    return {row[0].value.rpartition("/")[2]: int(row[1].value) for row in rows}
 
 
 def missing(store: ox.Store, ntriples: str) -> list[str]:

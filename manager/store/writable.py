@@ -15,7 +15,7 @@ from pllib.log import sync_folder
 from pllib.sharing import in_shared, make_folder, open_file, own, share
 
 from ..vocabulary import term
-from .snapshots import few_files
+from .snapshots import few_files, watermarks
 
 KEEP_SNAPSHOTS = 2
 
@@ -85,13 +85,7 @@ class Store:
         Raises:
             OSError: It is closed, or the disk failed.
         """
-        found: dict[str, int] = {}
-        for row in self._select(
-            f"SELECT ?run (MAX(?n) AS ?last) {{ ?q {term('sprov:journal')} {ox.Literal(journal)} ; "
-            f"{term('sprov:run')} ?run ; {term('sprov:watermark')} ?n }} GROUP BY ?run"
-        ):
-            found[row[0].value.rpartition("/")[2]] = int(row[1].value)
-        return found
+        return watermarks(self._store, journal)
 
     def series_files(self) -> set[str]:
         """Return all that were ever named, relative to the folder of series."""

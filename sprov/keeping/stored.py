@@ -9,8 +9,7 @@ import pyoxigraph as ox
 
 from manager.mapping import map_batch
 from manager.store.pointfiles import Ranges, read_ranges
-from manager.store.snapshots import missing, open_snapshot
-from manager.vocabulary import term
+from manager.store.snapshots import missing, open_snapshot, watermarks
 from pllib.errors import UnavailableError
 from pllib.log import Frame
 from pllib.project import Project
@@ -64,13 +63,3 @@ def _files_of(store: ox.Store, series: Path) -> dict[str, list[Ranges]]:
 def _is_in(files: list[Ranges], frame: Frame) -> bool:
     spans = [span for ranges in files for span in ranges.get(frame.log_id.hex(), ())]
     return any(first <= frame.number <= last for first, last in spans)
-
-
-def watermarks(store: ox.Store, journal: str) -> dict[str, int]:
-    """Return run → highest frame ordinal of a journal that a snapshot has."""
-    rows = store.query(
-        f"SELECT ?run (MAX(?n) AS ?last) {{ ?q {term('sprov:journal')} {ox.Literal(journal)} ; "
-        f"{term('sprov:run')} ?run ; {term('sprov:watermark')} ?n }} GROUP BY ?run"
-    )
-    assert isinstance(rows, ox.QuerySolutions)
-    return {row[0].value.rpartition("/")[2]: int(row[1].value) for row in rows}

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from collections.abc import Callable
 
+from apt import install
+
 PACKAGES = (
     "slurmctld", "slurmd", "slurm-client", "munge", "slurmdbd", "mariadb-server-core",
     "iproute2", "util-linux",
@@ -35,21 +37,9 @@ def obstacle(say: Callable[[str], None]) -> str:
         if not shutil.which("apt-get"):
             return f"{', '.join(tools)} missing, and there is no apt-get"
         say(f"apt-get installs {' '.join(PACKAGES)}, for tests/cluster")
-        if problem := _install():
+        if problem := install(*PACKAGES):
             return problem
+        if left := missing():
+            return f"apt-get installed no {', '.join(left)}"
     done = subprocess.run(TRIAL, capture_output=True, text=True, check=False, env={"PATH": PATH})
     return f"no virtual nodes here: {done.stderr.strip()}" if done.returncode else ""
-
-
-def _install() -> str:
-    """Install the packages; return what went wrong, or nothing."""
-    # Without recommended packages: `slurmd` alone would draw in forty.
-    install = ("install", "--yes", "--no-install-recommends", *PACKAGES)
-    for arguments in (("update",), install):
-        done = subprocess.run(
-            ["apt-get", "-q", *arguments], capture_output=True, text=True, check=False,
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        )  # fmt: skip
-        if done.returncode:
-            return f"apt-get {arguments[0]} failed: {done.stderr.strip()[-500:]}"
-    return f"apt-get installed no {', '.join(left)}" if (left := missing()) else ""
