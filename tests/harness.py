@@ -11,7 +11,9 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+import pytest
 
 from pllib.project import Endpoint, Project, read_endpoint
 
@@ -20,6 +22,11 @@ SCRIPT = str(Path(sys.executable).with_name("sprov"))
 MPIRUN = Path(sys.executable).with_name("mpirun")
 TIMEOUT_S = 60.0
 TRANSFORMATIONS = "?a a provml:DataTransformationExecution"
+
+
+def lack(reason: str) -> NoReturn:
+    """Skip a test for want of something on this machine; in CI that is a failure."""
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
 
 
 def wait_until(condition: Callable[[], Any], timeout_s: float = TIMEOUT_S) -> Any:

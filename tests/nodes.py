@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-import pytest
+from harness import lack
 
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 HOLD = "ip link set lo up && echo ready && exec sleep infinity"
@@ -102,6 +102,4 @@ def need_network_namespaces() -> None:
     except FileNotFoundError as exc:
         reason = str(exc)
     if reason:
-        if os.environ.get("CI"):
-            pytest.fail(f"CI must be able to make a network namespace: {reason}")
-        pytest.skip(f"no network namespaces here: {reason}")
+        lack(f"no network namespaces here: {reason}")

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from harness import MPIRUN, PROGRAMS, TRANSFORMATIONS, Site
+from harness import MPIRUN, PROGRAMS, TRANSFORMATIONS, Site, lack
 
 KILLED, COMPLETED, FAILED = "killed", "completed", "failed"
 ENDS: dict[str, dict[str, str]] = {
@@ -108,7 +108,7 @@ def _missing(name: str) -> str:
 @pytest.fixture(params=ENDS)
 def name(request: pytest.FixtureRequest) -> str:
     if missing := _missing(request.param):
-        pytest.skip(f"{missing} is not installed")
+        lack(f"{missing} is not installed")
     return str(request.param)
 
 

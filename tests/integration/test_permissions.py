@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import PROGRAMS, SCRIPT, Site, wait_until
+from harness import PROGRAMS, SCRIPT, Site, lack, wait_until
 from members import Member, require_two_users
 
 from pllib import launch
@@ -195,7 +195,7 @@ def as_mallory(*lines: str) -> None:
 def everybodys(place: Path) -> Path:
     """A folder as /dev/shm is."""
     if os.geteuid():
-        pytest.skip("only root can be two users")
+        lack("only root can be two users")
     made = place / "shm"
     made.mkdir()
     made.chmod(0o1777)

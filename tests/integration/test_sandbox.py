@@ -12,7 +12,7 @@ from shutil import which
 from typing import Any
 
 import pytest
-from harness import Site
+from harness import Site, lack
 from hostile_queries import HONEST, fill
 
 from manager.store.sandbox import Limits, ended
@@ -96,8 +96,9 @@ def test_a_confined_process_reads_and_computes_and_nothing_else(tmp_path: Path):
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
 
 
-@pytest.mark.skipif(which("setarch") is None, reason="there is no setarch")
 def test_where_calls_are_not_filtered_limits_hold_and_it_is_said(tmp_path: Path):
+    if which("setarch") is None:
+        lack("there is no setarch")
     found = confined(tmp_path, "much memory", "socket", "write", before=["setarch", "i686"])
     assert "not filtered on i686" in found["missing"]
     assert found["much memory"][0] == "MemoryError"
