@@ -68,8 +68,9 @@ def context_of(frame: Frame) -> Context | None:
             record = decode(body)
         except UNDECODABLE:
             return None
-        known = isinstance(record, Context) and identity.is_one(record.run)
-        return record if known else None
+        if isinstance(record, Context) and identity.is_one(record.run):
+            return record
+        return None
     return None
 
 
