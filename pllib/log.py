@@ -49,7 +49,6 @@ from .frame import (
     unpack_frame,
 )
 from .records import UNDECODABLE
-from .regular import open_regular
 from .scan import Scan
 from .sharing import open_file, sync_folder
 
@@ -184,7 +183,7 @@ class LogReader:
         self.path = path
         self.corrupt: list[LogCorruptError] = []
         self.torn = 0
-        self._file = os.fdopen(open_regular(path), "rb")
+        self._file = path.open("rb")
         try:
             self.header, damage = read_file_header(path, self._file)
         except BaseException:

@@ -14,6 +14,7 @@ Signature Version 4 and Azure shared access signatures for signed URLs.
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -24,11 +25,6 @@ from .settings import Redaction, load_section
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-try:
-    from re import _parser  # type: ignore[attr-defined]
-except ImportError:  # Python 3.10
-    import sre_parse as _parser
 
 MARK = re.compile(r"\[redacted:([\w.-]+)")
 PIECE = 4096
@@ -355,11 +351,24 @@ def _may_differ(tree: Any) -> bool:
 
 
 def _parts(argument: Any) -> Iterator[Any]:
-    if isinstance(argument, _parser.SubPattern):
+    if type(argument).__name__ == "SubPattern":
         yield argument
     elif isinstance(argument, tuple | list):
         for each in argument:
             yield from _parts(each)
+
+
+def _parse(regex: str) -> Any:
+    """Return the tree of a regular expression, by the parser that `re` keeps to itself.
+
+    Raises:
+        ImportError: This Python has none where 3.10 (`sre_parse`) or 3.11 to 3.14 have it.
+    """
+    try:
+        from re import _parser  # type: ignore[attr-defined]
+    except ImportError:
+        import sre_parse as _parser
+    return _parser.parse(regex)
 
 
 def compiled(name: str, regex: str) -> re.Pattern[str]:
@@ -375,7 +384,15 @@ def compiled(name: str, regex: str) -> re.Pattern[str]:
         found = re.compile(regex)
     except (re.error, RecursionError, OverflowError) as exc:
         raise SettingsError(f"{where} is no regular expression: {exc}") from None
-    if trouble := _endless(_parser.parse(regex)):
+    try:
+        trouble = _endless(_parse(regex))
+    except ImportError:
+        version = ".".join(map(str, sys.version_info[:2]))
+        raise SettingsError(
+            f"{where} can't be checked for how long it may take on Python {version}",
+            "Use Python 3.10 to 3.14, or put the names of such values under `names`",
+        ) from None
+    if trouble:
         raise SettingsError(f"{where} {trouble}", "It could take for ever; write it without")
     if found.search("") is not None:
         raise SettingsError(f"{where} matches an empty text")

@@ -13,7 +13,6 @@ from pllib import kept, redaction
 from pllib.errors import UnavailableError
 from pllib.facts import git_commit
 from pllib.project import Project
-from pllib.regular import read_regular
 from query.engine import Engine
 from slurm.submission import Submission
 
@@ -22,8 +21,6 @@ from .running.git import difference
 
 MAX_LINES = 40
 MAX_FILES = 10_000
-MAX_GROWTH_BYTES = 1 << 20
-"""By which a script is compared; what follows is other anyway."""
 PACKAGE = "package."
 Facts = dict[str, str]
 Row = dict[str, Any]
@@ -35,7 +32,7 @@ def script_changes(project: Project, then: Submission) -> list[str]:
         return []
     old = kept.read(project, then.script)
     try:
-        new = read_regular(then.path, len(old) + MAX_GROWTH_BYTES)
+        new = Path(then.path).read_bytes()
     except OSError as exc:
         return [f"script   {then.path}: {exc.strerror}; it is submitted as it was"]
     if old == new:

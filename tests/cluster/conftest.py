@@ -15,10 +15,11 @@ from cluster.virtual import Cluster
 
 
 @pytest.fixture(scope="session")
-def slurm_installed() -> None:
+def slurm_installed(request: pytest.FixtureRequest) -> None:
     """Without Slurm these tests are skipped; in CI that is a failure."""
-    if reason := obstacle():
-        lack(f"no Slurm cluster: {reason}")
+    terminal = request.config.pluginmanager.getplugin("terminalreporter")
+    if reason := obstacle(terminal.write_line if terminal else print):
+        lack(reason)
 
 
 @pytest.fixture(scope="session")

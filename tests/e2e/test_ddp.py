@@ -7,9 +7,10 @@ import subprocess
 import sys
 from typing import Any
 
-from harness import PROGRAMS, TIMEOUT_S, Site, require_module
+import pytest
+from harness import PROGRAMS, TIMEOUT_S, Site
 
-require_module("torch", "lifecycle")
+pytest.importorskip("torch", reason="the lifecycle extra is not installed")
 
 RANKS = 2
 DIED_AT, EPOCHS, BATCHES = 2, 4, 4

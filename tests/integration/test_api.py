@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from harness import Site, require_module
+from harness import Site
 
 import pllib
 from pllib.config import flatten
@@ -530,9 +530,7 @@ def test_configurations_of_any_kind_are_flattened(config, flat):
 
 
 def test_omegaconf_is_resolved_and_what_is_missing_described(spool):
-    require_module("omegaconf", "dev")
-    import omegaconf
-
+    omegaconf = pytest.importorskip("omegaconf")
     config = omegaconf.OmegaConf.create(
         {
             "base": 2,
