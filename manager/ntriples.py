@@ -7,10 +7,10 @@ text goes through here.
 
 from __future__ import annotations
 
-import datetime
 import math
 
 from pllib.identity import ID_BASE
+from pllib.moments import date_time
 
 from .vocabulary import DATATYPES
 
@@ -47,17 +47,6 @@ def node(kind: str, identity: str) -> str:
     return f"<{ID_BASE}{kind}/{identity}>"
 
 
-_seconds: dict[int, str] = {}
-
-
 def timestamp(ns: int, digits: int = 6) -> str:
-    """Return UTC nanoseconds as xsd:dateTime, cut to `digits` and without trailing zeros."""
-    second, rest = divmod(ns, 1_000_000_000)
-    text = _seconds.get(second)
-    if text is None:
-        if len(_seconds) > 10_000:
-            _seconds.clear()
-        moment = datetime.datetime.fromtimestamp(second, datetime.timezone.utc)
-        text = _seconds[second] = f'"{moment:%Y-%m-%dT%H:%M:%S}'
-    fraction = f".{rest:09d}"[: digits + 1].rstrip("0") if rest else ""
-    return f'{text}{fraction.rstrip(".")}Z"^^{DATATYPES["dateTime"]}'
+    """Return UTC nanoseconds as a literal of xsd:dateTime, as `pllib.moments.date_time` does."""
+    return f'"{date_time(ns, digits)}"^^{DATATYPES["dateTime"]}'

@@ -14,8 +14,8 @@ import stat
 from collections.abc import Mapping
 from typing import Any
 
-from manager.store.moments import moment
 from pllib.errors import QueryError, UnavailableError
+from pllib.moments import moment
 
 from .duck import add_answer, add_lineages, add_states
 from .engine import Engine

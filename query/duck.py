@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 from manager.store import states
-from manager.store.moments import moment
+from pllib.moments import moment
 
 from .engine import Engine
 

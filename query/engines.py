@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 
 import click
 
-from manager.store.moments import sortable
 from pllib.errors import Error, UnavailableError
 from pllib.managers import NotTheManagerError
+from pllib.moments import sortable
 from pllib.project import Endpoint, Project, find, read_endpoint
 
 from .engine import Engine, find_engine, is_up

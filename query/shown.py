@@ -105,7 +105,7 @@ def _adapted(row: Row) -> str:
 def _lasted(started: str | None, ended: str | None) -> str:
     if started is None or ended is None:
         return ""
-    from manager.store.moments import moment
+    from pllib.moments import moment
 
     try:
         seconds = (moment(ended) - moment(started)).total_seconds()

@@ -12,10 +12,13 @@ from typing import NamedTuple
 from manager import ntriples
 from pllib.errors import QueryError
 from pllib.identity import ID_BASE
+from pllib.moments import moment, written
 
 from .engine import Engine
 from .named import KINDS, Named, Parameter
 from .runs import find_run
+
+_NO_SECONDS = re.compile(r"^(\d\d:\d\d)(Z|[+-]\d\d:\d\d)?$")
 
 Value = str | int | float | bool | datetime.datetime
 
@@ -156,8 +159,14 @@ def _plain(text: str) -> Value:
 
 
 def _moment(text: str) -> datetime.datetime:
-    moment = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
-    return moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)
+    """Return a time; a day alone is its midnight, and seconds may be left out.
+
+    Raises:
+        ValueError: It is none.
+    """
+    day, _, clock = text.strip().replace(" ", "T", 1).partition("T")
+    clock = _NO_SECONDS.sub(r"\1:00\2", clock or "00:00:00")
+    return moment(f"{day}T{clock}").replace(tzinfo=datetime.timezone.utc)
 
 
 def _literal(value: Value) -> Bound:
@@ -169,5 +178,5 @@ def _literal(value: Value) -> Bound:
         return Bound(f'"{value!r}"^^<{_XSD}double>', value)
     if isinstance(value, datetime.datetime):
         utc = value.astimezone(datetime.timezone.utc).replace(tzinfo=None)
-        return Bound(f'"{utc.isoformat()}Z"^^<{_XSD}dateTime>', utc)
+        return Bound(f'"{written(utc)}Z"^^<{_XSD}dateTime>', utc)
     return Bound(string(value), value)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from manager.store.moments import moment
 from manager.store.states import OPEN
 from pllib.delivery import ask_status
 from pllib.errors import Error, UnavailableError
+from pllib.moments import moment
 from pllib.project import find
 
 from .answers import ask

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pllib import kept, redaction
 from pllib.errors import UnavailableError
 from pllib.facts import git_commit
+from pllib.moments import nanoseconds
 from pllib.project import Project
 from query.engine import Engine
 from slurm.submission import Submission
@@ -136,13 +137,11 @@ def _modified(engine: Engine, ids: Sequence[str]) -> dict[str, int]:
         return {}
     values = " ".join(f"<{each}>" for each in ids)
     query = f"SELECT ?file ?at {{ VALUES ?file {{ {values} }} ?file sprov:modified ?at }}"
-    return {row["file"]: _microseconds(row["at"]) for row in engine.select(query)}
-
-
-def _microseconds(moment: str) -> int:
-    text, _, fraction = moment.removesuffix("Z").partition(".")
-    seconds = datetime.fromisoformat(f"{text}+00:00").timestamp()
-    return round(seconds) * 1_000_000 + int(f"{fraction:0<6}"[:6])
+    found = {}
+    for row in engine.select(query):
+        with contextlib.suppress(ValueError):  # an import may say any text
+            found[row["file"]] = nanoseconds(row["at"]) // 1000
+    return found
 
 
 def _changed(row: Row, modified_us: int | None) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import calendar
 import os
-import time
 from collections.abc import Iterator
 
 import pyoxigraph as ox
@@ -13,6 +11,7 @@ from manager.store.snapshots import open_snapshot, query_prefixes
 from pllib import linked
 from pllib.identity import file_version
 from pllib.log import frame_key
+from pllib.moments import nanoseconds
 from pllib.project import Project
 from pllib.records import MIN_CONTENT_BYTES
 from pllib.settings import load
@@ -67,14 +66,10 @@ def _unread(project: Project) -> Iterator[linked.File]:
             row[name].value for name in ("store", "path", "size", "modified")
         )
         version = row["version"].value if row["version"] else ""
-        mtime_ns = nanoseconds(modified)
-        found = file_version(store, path, int(size), mtime_ns, version)
+        try:
+            mtime_ns, n_bytes = nanoseconds(modified), int(size)
+        except ValueError:  # as an import may say
+            continue
+        found = file_version(store, path, n_bytes, mtime_ns, version)
         if row["file"].value.endswith(found):
-            yield linked.File(found, "file", store, path, int(size), mtime_ns, version)
-
-
-def nanoseconds(moment: str) -> int:
-    """Return an xsd:dateTime of UTC as nanoseconds since 1970."""
-    whole, _, fraction = moment.removesuffix("Z").partition(".")
-    seconds = calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S"))
-    return seconds * 1_000_000_000 + int(fraction.ljust(9, "0") or 0)
+            yield linked.File(found, "file", store, path, n_bytes, mtime_ns, version)

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from pllib.errors import Error, SettingsError, UnavailableError
+from pllib.moments import date_time
 from pllib.project import Project, find
 from pllib.records import FINAL_STATES, Accounted, outcome_of
 from pllib.telling import job_run, tell
@@ -206,11 +207,7 @@ def _by_number(job: str) -> list[int]:
 
 
 def _moment(at_ns: int | None) -> str | None:
-    from datetime import datetime, timezone
-
-    if at_ns is None:
-        return None
-    return datetime.fromtimestamp(at_ns / 1e9, timezone.utc).isoformat().replace("+00:00", "Z")
+    return None if at_ns is None else date_time(at_ns)
 
 
 def _tell_unknown(wanted: list[str], found: list[Accounted]) -> None:

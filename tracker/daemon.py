@@ -12,6 +12,7 @@ from typing import Any
 from pllib import launch
 from pllib.errors import Error, LogError, UnavailableError
 from pllib.listening import Listening, is_daemon
+from pllib.moments import date_time
 from pllib.project import (
     Endpoint,
     leave_endpoint,
@@ -113,7 +114,7 @@ class Tracker:
             tracker_pid=os.getpid(),
             tracker_port=port,
             host=launch.host(),
-            started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            started=date_time(time.time_ns(), digits=0),
         )
 
     def _manager(self) -> Endpoint | None:

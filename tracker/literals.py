@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from pllib import linked
+from pllib.moments import date_time, written
 from pllib.records import (
     DatasetReference,
     Described,
@@ -58,11 +59,7 @@ def moment(at_ns: int) -> Literal:
     Raises:
         ValueError: It is beyond the year 9999.
     """
-    if not 0 <= at_ns < 253_402_300_800 * 10**9:
-        raise ValueError(f"{at_ns} ns is no time")
-    at = datetime.datetime.fromtimestamp(at_ns // 10**9, datetime.timezone.utc)
-    at += datetime.timedelta(microseconds=at_ns % 10**9 // 1000)
-    return "dateTime", at.isoformat().replace("+00:00", "Z")
+    return "dateTime", date_time(at_ns)
 
 
 def _other(value: Any) -> Literal:
@@ -71,7 +68,7 @@ def _other(value: Any) -> Literal:
     if isinstance(value, int):
         return "integer", str(int(value))
     if isinstance(value, datetime.datetime):
-        return "dateTime", value.isoformat()
+        return "dateTime", written(value)
     if isinstance(value, bytes):
         digest = blake2b(value, digest_size=16).hexdigest()
         return described(Described("bytes", "bytes", length=len(value), digest=digest))

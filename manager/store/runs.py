@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .moments import sortable
+from pllib.moments import sortable
+
 from .states import OPEN, Attempt, Select, attempts
 
 _NAMES = """

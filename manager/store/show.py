@@ -16,10 +16,10 @@ import pyoxigraph as ox
 
 from pllib.errors import QueryError
 from pllib.identity import ID_BASE
+from pllib.moments import sortable
 
 from .deviations import deviations
 from .executions import Reader
-from .moments import sortable
 from .states import attempts, in_words, is_bad, worst
 
 Row = dict[str, Any]

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from .moments import moment, sortable
+from pllib.moments import moment, sortable
 
 Select = Callable[[str], list[dict[str, str]]]
 """Answers a SELECT query: a row for each solution, variable to text."""

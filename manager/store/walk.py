@@ -16,10 +16,10 @@ from typing import Literal, NamedTuple, TypeVar
 import pyoxigraph as ox
 
 from pllib.identity import ID_BASE
+from pllib.moments import sortable
 from pllib.records import MIN_CONTENT_BYTES
 
 from ..vocabulary import term
-from .moments import sortable
 
 Direction = Literal["up", "down"]
 Relation = Literal[

@@ -11,7 +11,6 @@ Source: Workflow Run RO-Crate profiles 0.5, https://www.researchobject.org/workf
 
 from __future__ import annotations
 
-import datetime
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from rocrate.rocrate import ROCrate  # type: ignore[import-untyped]
+
+from pllib.moments import moment
 
 from .crate_data import Data
 from .crate_plan import Plans
@@ -251,5 +252,4 @@ def _time(choose: Callable[[list[str]], str], times: list[str]) -> str | None:
     """Return one of some times as the profile has it: to the millisecond, with an offset."""
     if not times:
         return None
-    moment = datetime.datetime.fromisoformat(choose(times).replace("Z", "+00:00"))
-    return moment.isoformat(timespec="milliseconds")
+    return f"{moment(choose(times)).isoformat(timespec='milliseconds')}+00:00"

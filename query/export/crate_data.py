@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import mimetypes
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,6 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from rocrate.rocrate import ROCrate  # type: ignore[import-untyped]
+
+from pllib.moments import nanoseconds
 
 from .graph import Graph, iri
 from .units import Unit
@@ -207,9 +208,8 @@ def _is_unchanged(path: Path, properties: Mapping[str, Any]) -> bool:
     """Tell whether a file has the size and the time, to the microsecond, that the run saw."""
     try:
         found = path.stat()
-        seen = datetime.datetime.fromisoformat(properties["dateModified"].replace("Z", "+00:00"))
+        seen_ns = nanoseconds(properties["dateModified"])
     except (OSError, ValueError, KeyError):
         return False
-    moment = datetime.datetime.fromtimestamp(found.st_mtime, datetime.timezone.utc)
-    same_time = abs((seen - moment).total_seconds()) < 1e-5
+    same_time = abs(seen_ns - found.st_mtime_ns) < 10_000
     return path.is_file() and same_time and str(found.st_size) == properties.get("contentSize")

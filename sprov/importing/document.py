@@ -27,6 +27,7 @@ from prov.model import (
 
 from manager.vocabulary import PREFIXES
 from pllib import identity
+from pllib.moments import written
 from query.export.terms import (
     ATTRIBUTES,
     ELEMENTS,
@@ -232,7 +233,7 @@ def _term(value: object) -> ox.NamedNode | ox.Literal:
     if isinstance(value, bool):
         return _typed("true" if value else "false", "boolean")
     if isinstance(value, datetime.datetime):
-        return _typed(value.isoformat(), "dateTime")
+        return _typed(written(value), "dateTime")
     if isinstance(value, float):
         return _typed(_DOUBLES.get(repr(value), repr(value)), "double")
     if isinstance(value, int):

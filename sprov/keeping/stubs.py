@@ -17,6 +17,7 @@ import msgspec
 
 from pllib.errors import LogError
 from pllib.log import LogReader, new_file, sync_folder
+from pllib.moments import date_time
 from tracker.journal import segments
 
 ARCHIVED = "archived.json"
@@ -163,7 +164,7 @@ def identity_of(path: Path) -> str:
 
 
 def now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return date_time(time.time_ns(), digits=0)
 
 
 def who() -> str:
