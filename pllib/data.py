@@ -12,6 +12,7 @@ import msgspec
 
 from . import launch, mounts, records
 from .records import Described, FileVersion
+from .regular import refusal
 
 Path = str | os.PathLike[str]
 
@@ -20,7 +21,8 @@ class File:
     """A file that an execution uses or generates.
 
     What is recorded is its version: the store, path, size and modification time that ``fstat``
-    shows when `used` or `generated` is called.  So generate a file after closing it.
+    shows when `used` or `generated` is called.  So generate a file after closing it.  Only regular
+    files and directories have versions.
     """
 
     __slots__ = ("path",)
@@ -178,6 +180,8 @@ def version_of(file: File) -> FileVersion | Described:
     except OSError as exc:
         return Described(type=file.kind, reason=exc.strerror or type(exc).__name__, preview=name)
     contents = found.st_size, found.st_mtime_ns, ""
+    if not stat.S_ISDIR(found.st_mode) and (refused := refusal(found.st_mode)):
+        return Described(type=file.kind, reason=refused, preview=name)
     if stat.S_ISDIR(found.st_mode):
         if file.kind == "file":
             return Described("directory", "a directory: record it as pllib.Directory", preview=name)
@@ -196,10 +200,14 @@ def version_of(file: File) -> FileVersion | Described:
 
 
 def _fstat(path: str) -> os.stat_result:
+    """Return the status of a file, as new as opening it makes it on a shared file system."""
+    found = os.stat(path)  # noqa: PTH116  os.fstat is its sibling
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        return found  # opening a FIFO disturbs its writer
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except PermissionError:
-        return os.stat(path)  # noqa: PTH116  os.fstat is its sibling
+        return found
     try:
         return os.fstat(fd)
     finally:

@@ -9,9 +9,10 @@ Source: gitrepository-layout(5) and git-worktree(1) of git 2.x; Apptainer 1.x us
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from collections.abc import Mapping
+
+from .regular import read_regular
 
 MAX_FILE_BYTES = 1 << 20
 CONTAINERS = ("APPTAINER_CONTAINER", "SINGULARITY_CONTAINER", "container")
@@ -97,14 +98,6 @@ def _commit(text: str) -> str:
 def _read(path: str) -> str:
     """Return a small file's text; empty for what is none, cannot be read or is a device."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        return read_regular(path, MAX_FILE_BYTES).decode(errors="replace")
     except (OSError, ValueError):
         return ""
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return ""
-        return os.read(fd, MAX_FILE_BYTES).decode(errors="replace")
-    except OSError:
-        return ""
-    finally:
-        os.close(fd)

@@ -6,11 +6,13 @@ A thing is a file in ``.sprov/kept/`` that its BLAKE2b-128 digest names, so that
 from __future__ import annotations
 
 import os
+import sys
 from _blake2 import blake2b
 from typing import TYPE_CHECKING
 
 from .errors import SettingsError, UnavailableError
 from .identity import is_one
+from .regular import read_regular
 from .sharing import make_folder, open_file, sync_folder
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ def read(project: Project, name: str) -> bytes:
     if not is_one(name):
         raise SettingsError(f"{name!r} is not the digest of anything kept")
     try:
-        return (project.kept / name).read_bytes()
+        return read_regular(project.kept / name, sys.maxsize)
     except FileNotFoundError:
         raise UnavailableError(f"{project.kept / name} is not there any more") from None
     except PermissionError:

@@ -49,6 +49,7 @@ from .frame import (
     unpack_frame,
 )
 from .records import UNDECODABLE
+from .regular import open_regular
 from .scan import Scan
 from .sharing import open_file, sync_folder
 
@@ -183,7 +184,7 @@ class LogReader:
         self.path = path
         self.corrupt: list[LogCorruptError] = []
         self.torn = 0
-        self._file = path.open("rb")
+        self._file = os.fdopen(open_regular(path), "rb")
         try:
             self.header, damage = read_file_header(path, self._file)
         except BaseException:

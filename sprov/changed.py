@@ -14,6 +14,7 @@ from pllib.errors import UnavailableError
 from pllib.facts import git_commit
 from pllib.moments import nanoseconds
 from pllib.project import Project
+from pllib.regular import read_regular
 from query.engine import Engine
 from slurm.submission import Submission
 
@@ -22,6 +23,8 @@ from .running.git import difference
 
 MAX_LINES = 40
 MAX_FILES = 10_000
+MAX_GROWTH_BYTES = 1 << 20
+"""By which a script is compared; what follows is other anyway."""
 PACKAGE = "package."
 Facts = dict[str, str]
 Row = dict[str, Any]
@@ -33,7 +36,7 @@ def script_changes(project: Project, then: Submission) -> list[str]:
         return []
     old = kept.read(project, then.script)
     try:
-        new = Path(then.path).read_bytes()
+        new = read_regular(then.path, len(old) + MAX_GROWTH_BYTES)
     except OSError as exc:
         return [f"script   {then.path}: {exc.strerror}; it is submitted as it was"]
     if old == new:

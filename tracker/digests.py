@@ -9,23 +9,17 @@ from __future__ import annotations
 
 import os
 import time
-from hashlib import blake2b
 
 import msgspec
 
 from pllib import launch, linked
+from pllib.contents import FileChangedError, digest_of
 from pllib.data import Directory, File, version_of
 from pllib.identity import digest
 from pllib.log import Frame, frame_of
 from pllib.records import MIN_CONTENT_BYTES, NO_RANK, Context, Digested, FileVersion, encode
 
-READ_BYTES = 4 << 20
-
 State = tuple[str, int, int, str]
-
-
-class FileChangedError(Exception):
-    """It is not the version any more that was to be read."""
 
 
 def examine(file: linked.File, largest: int) -> Digested | None:
@@ -43,7 +37,7 @@ def examine(file: linked.File, largest: int) -> Digested | None:
     try:
         if found != recorded:
             raise FileChangedError
-        of_bytes = _of_directory(file.path) if file.version else _of_file(file.path)
+        of_bytes = digest_of(file.path, file.size, is_directory=bool(file.version))
         if _state(file) != recorded:
             raise FileChangedError
     except FileChangedError:
@@ -61,26 +55,6 @@ def _state(file: linked.File) -> State | None:
     if not isinstance(found, FileVersion):
         return None
     return found.store, found.size, found.mtime_ns, found.version
-
-
-def _of_file(path: str) -> str:
-    hashing = blake2b(digest_size=32)
-    with open(path, "rb", buffering=0) as file:
-        while data := file.read(READ_BYTES):
-            hashing.update(data)
-    return hashing.hexdigest()
-
-
-def _of_directory(path: str) -> str:
-    """Return a digest over names and digests of all files below; where they lie does not count."""
-    hashing = blake2b(digest_size=32)
-    for folder, folders, names in os.walk(path):
-        folders.sort()
-        for name in sorted(names):
-            inside = f"{folder}/{name}"
-            hashing.update(os.fsencode(inside[len(path) :]) + b"\0")
-            hashing.update(_of_file(inside).encode())
-    return hashing.hexdigest()
 
 
 class DigestLog:

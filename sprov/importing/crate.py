@@ -14,6 +14,8 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pllib.regular import read_regular
+
 from .rdf import read_rdf
 from .statements import MAX_FILE_BYTES, ImportRefusedError, Statements
 
@@ -81,10 +83,9 @@ class Crate:
         found = (root / name).resolve()
         if not found.is_relative_to(root):
             raise ImportRefusedError(f"{self._path}: the member {name!r} leads out of the crate")
-        if not found.is_file():  # a pipe would have us wait
+        if not found.is_file():
             raise FileNotFoundError(found)
-        with found.open("rb") as member:
-            return member.read(limit + 1)
+        return read_regular(found, limit + 1)
 
 
 def read_crate(path: Path, into: Statements) -> None:

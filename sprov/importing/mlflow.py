@@ -33,6 +33,7 @@ from pllib.records import (
     Used,
     encode,
 )
+from pllib.regular import read_regular
 from pllib.values import encode_list
 
 from .statements import ImportRefusedError, Refusal
@@ -133,8 +134,7 @@ def _yaml(path: Path) -> Any:
     if not path.resolve().is_relative_to(path.parent.resolve()):
         raise ImportRefusedError(f"{path}: it leads out of its directory")
     try:
-        with path.open("rb") as file:
-            text = file.read(MAX_META_BYTES + 1)
+        text = read_regular(path, MAX_META_BYTES + 1)
         if len(text) > MAX_META_BYTES:
             raise ImportRefusedError(f"{path}: over {MAX_META_BYTES >> 20} MiB")
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
@@ -188,8 +188,7 @@ def _texts(run: MlflowRun, part: str) -> dict[str, str]:
 
 def _read(run: MlflowRun, path: Path, limit: int) -> bytes | None:
     try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
+        data = read_regular(path, limit + 1)
     except OSError as exc:
         run.refused.append(Refusal(str(path), exc.strerror or "it can't be read"))
         return None

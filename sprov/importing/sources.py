@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from pllib.regular import read_regular
+
 from .crate import METADATA, read_crate
 from .rdf import read_rdf
 from .statements import MAX_FILE_BYTES, ImportRefusedError, Statements
@@ -46,8 +48,7 @@ def read_source(path: Path) -> Statements:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+        data = read_regular(path, MAX_FILE_BYTES + 1)
     except OSError as exc:
         raise ImportRefusedError(f"{path}: {exc.strerror}") from None
     if len(data) > MAX_FILE_BYTES:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from pllib.facts import git_commit
 from pllib.redaction import Redactor
+from pllib.regular import read_regular
 
 PYTHON = re.compile(r"(python|pypy)[\d.]*")
 SHELL = re.compile(r"(ba|z|da|k)?sh")
@@ -113,8 +114,7 @@ def _first_file(command: Sequence[str]) -> str:
 def digest(path: str) -> str:
     """Return the digest of a script as `sprov` digests files; empty if it is not to be had."""
     try:
-        with open(path, "rb") as file:
-            data = file.read(DIGESTED_BYTES + 1)
+        data = read_regular(path, DIGESTED_BYTES + 1)
     except OSError:
         return ""
     return f"blake2b:{blake2b(data, digest_size=32).hexdigest()}" * (len(data) <= DIGESTED_BYTES)
@@ -151,8 +151,7 @@ def _is_python(program: str) -> bool:
 def _interpreter(program: str) -> str | None:
     """Return the interpreter that a script's first line names."""
     try:
-        with open(program, "rb") as file:
-            first = file.readline(SHEBANG_BYTES)
+        first = read_regular(program, SHEBANG_BYTES).partition(b"\n")[0]
     except OSError:
         return None
     words = first[2:].decode(errors="replace").split() if first.startswith(b"#!") else []
