@@ -24,6 +24,7 @@ FIGURES = (
     "overhead",
     "jobs",
     "freshness",
+    "live",
     "acks",
     "restart",
     "full_disk",

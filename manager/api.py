@@ -14,7 +14,7 @@ import msgspec
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import FastAPI, Path, Query, Request, Response
-from fastapi.responses import FileResponse, PlainTextResponse
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 
 from pllib.identity import iri
 from pllib.linked import WIRE_VERSION, Accepted, decode_batch
@@ -76,9 +76,15 @@ def make_app(writer: Writer, workers: Workers, series: Folder) -> FastAPI:
         return {"instance": instance, "watermarks": writer.watermarks(journal)}
 
     @app.post("/v1/flush")
-    async def flush() -> dict[str, bool]:
-        """Answer when all that was taken in can be seen by queries."""
-        return {"flushed": await run_sync(writer.flush, FLUSH_TIMEOUT_S, limiter=flushing)}
+    async def flush(request: Request) -> Response:
+        """Answer when all that was taken in can be seen by queries.
+
+        412 if the instance of the manager that took it (``If-Match``) is another one.
+        """
+        if request.headers.get("if-match", f'"{instance}"').strip('"') != instance:
+            return problem(412, "this is another manager", "Ask the tracker what it has taken")
+        flushed = await run_sync(writer.flush, FLUSH_TIMEOUT_S, limiter=flushing)
+        return JSONResponse({"flushed": flushed})
 
     @app.get("/sparql")
     async def sparql_get(
@@ -205,6 +211,7 @@ def _status(writer: Writer, workers: Workers) -> dict[str, Any]:
         "commits": counts.commits,
         "snapshots": counts.snapshots,
         "snapshot_at": counts.snapshot_at,
+        "as_of": writer.as_of,
         "waiting_batches": writer.n_waiting,
         "trouble": writer.trouble or writer.compactor.trouble,
         **workers.status(),

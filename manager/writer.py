@@ -185,6 +185,13 @@ class Writer:
                 return
 
     @property
+    def as_of(self) -> float:
+        """Of when queries see the store, Unix time: now, if all that was submitted can be seen."""
+        with self._changed:
+            is_current = self._visible >= self._submitted
+            return time.time() if is_current else self.counts.snapshot_at
+
+    @property
     def n_waiting(self) -> int:
         return self._submitted - self._committed
 

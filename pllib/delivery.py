@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,6 +18,8 @@ from .log import frame_key
 if TYPE_CHECKING:
     from .project import Endpoint
 
+AskStatus = Callable[[], dict[str, Any]]
+
 
 def ask_status(endpoint: Endpoint, timeout_s: float = 3.0) -> dict[str, Any]:
     """Ask a tracker for its counts.
@@ -25,17 +28,28 @@ def ask_status(endpoint: Endpoint, timeout_s: float = 3.0) -> dict[str, Any]:
         KeyRefusedError: It does not take the keys of the endpoint file.
         UnavailableError: It does not answer.
     """
+    with asking_status(endpoint, timeout_s) as ask:
+        return ask()
+
+
+@contextlib.contextmanager
+def asking_status(endpoint: Endpoint, timeout_s: float = 3.0) -> Iterator[AskStatus]:
+    """Give what asks a tracker for its counts again and again, as `ask_status` does once."""
     connection = Connection(endpoint, hello(wire.NO_LOG, "", 0, ""))
-    deadline = time.monotonic() + timeout_s
-    try:
+
+    def ask() -> dict[str, Any]:
+        deadline = time.monotonic() + timeout_s
         if connection.wait(timeout_s, zmq.POLLOUT) and connection.send([wire.STATUS]):
             while connection.wait(deadline - time.monotonic()):
                 name, *rest = connection.socket.recv_multipart()
                 if name == wire.STATUS and rest:
                     return dict(msgspec.json.decode(rest[0]))
+        raise _silent(connection)
+
+    try:
+        yield ask
     finally:
         connection.close()
-    raise _silent(connection)
 
 
 def deliver(endpoint: Endpoint, frames: Iterable[bytes], timeout_s: float = 10.0) -> Iterator[int]:

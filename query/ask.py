@@ -20,7 +20,7 @@ from .tables import print_rows
 @click.option("--run", help="As -p run=RUN.")
 @click.option("--explain", is_flag=True, help="Print what the query takes and the query itself.")
 @click.option("--format", "form", type=FORMATS, default="table", show_default=True)
-@click.option("--live", is_flag=True, help="See all that the running manager has taken in.")
+@click.option("--live", is_flag=True, help="Wait for all that the tracker has by now.")
 @click.option("--timeout", default=30.0, show_default=True, help="Seconds.")
 @job_option
 def ask(

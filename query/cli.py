@@ -15,6 +15,7 @@ from pllib.project import find
 
 from .engine import MEDIA, Engine
 from .engines import engine_for, everywhere, job_option
+from .freshness import as_of, in_iso
 
 FORMATS = click.Choice(["table", "json", "csv"])
 DIRECTIONS: tuple[Literal["up"], Literal["down"]] = ("up", "down")
@@ -33,7 +34,7 @@ DIRECTIONS: tuple[Literal["up"], Literal["down"]] = ("up", "down")
 @click.option(
     "--format", "form", type=click.Choice(["table", *MEDIA]), default="table", show_default=True
 )
-@click.option("--live", is_flag=True, help="See all that the running manager has taken in.")
+@click.option("--live", is_flag=True, help="Wait for all that the tracker has by now.")
 @job_option
 @click.option("--timeout", default=30.0, show_default=True, help="Seconds.")
 def query(
@@ -94,7 +95,7 @@ def _print_answer(asked: Engine, text: str, form: str) -> None:
 
 @click.command()
 @click.option("--format", "form", type=FORMATS, default="table", show_default=True)
-@click.option("--live", is_flag=True, help="See all that the running manager has taken in.")
+@click.option("--live", is_flag=True, help="Wait for all that the tracker has by now.")
 @job_option
 def runs(form: str, live: bool, job: str | None) -> None:
     """List runs, oldest first: the project's, and those of jobs that run now.
@@ -121,7 +122,7 @@ def runs(form: str, live: bool, job: str | None) -> None:
 @click.command()
 @click.argument("run", default="@last")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
-@click.option("--live", is_flag=True, help="See all that the running manager has taken in.")
+@click.option("--live", is_flag=True, help="Wait for all that the tracker has by now.")
 @job_option
 def show(run: str, form: str, live: bool, job: str | None) -> None:
     """Show one run: who, where, when, settings, data, results, failures.
@@ -138,7 +139,8 @@ def show(run: str, form: str, live: bool, job: str | None) -> None:
     asked = engine_for(run, live=live, job=job)
     found = describe_run(asked, find_run(asked, run))
     if form == "json":
-        click.echo(json.dumps(found, indent=1))
+        at = in_iso(as_of(asked.project, asked.endpoint))
+        click.echo(json.dumps({**found, "as_of": at}, indent=1))
     else:
         print_run(found)
 
@@ -148,7 +150,7 @@ def show(run: str, form: str, live: bool, job: str | None) -> None:
 @click.argument("other")
 @click.option("--all", "every", is_flag=True, help="What is the same, too.")
 @click.option("--format", "form", type=FORMATS, default="table", show_default=True)
-@click.option("--live", is_flag=True, help="See all that the running manager has taken in.")
+@click.option("--live", is_flag=True, help="Wait for all that the tracker has by now.")
 @job_option
 def diff(run: str, other: str, every: bool, form: str, live: bool, job: str | None) -> None:
     """Print how two runs differ: settings, data, code, environment, results, structure.
@@ -186,7 +188,7 @@ def diff(run: str, other: str, every: bool, form: str, live: bool, job: str | No
     help="Draw curves in a .png, .svg or .pdf file.",
 )
 @click.option("--format", "form", type=FORMATS, default="table", show_default=True)
-@click.option("--live", is_flag=True, help="See all that the running manager has taken in.")
+@click.option("--live", is_flag=True, help="Wait for all that the tracker has by now.")
 @job_option
 def metrics(
     run: str,
@@ -243,7 +245,7 @@ _LIMITS = {"tree": 500, "dot": 150, "svg": 150, "html": 150, "json": None}
 @click.option("--settings", is_flag=True, help="The settings of each activity, too.")
 @click.option("--format", "form", type=click.Choice(list(_LIMITS)), default="tree")
 @click.option("-o", "output", type=click.File("w", encoding="utf-8"), default="-", help="A file.")
-@click.option("--live", is_flag=True, help="See all that the running manager has taken in.")
+@click.option("--live", is_flag=True, help="Wait for all that the tracker has by now.")
 @job_option
 def lineage(
     target: str,

@@ -6,17 +6,16 @@ import contextlib
 import http.client
 import json
 import os
-import sys
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from pllib import managers
-from pllib.delivery import ask_status
 from pllib.errors import Error, QueryError, UnavailableError
 from pllib.project import Endpoint, Project, choose_endpoint, read_endpoint
+
+from .freshness import wait_until_visible
 
 if TYPE_CHECKING:
     from manager.store.described import Trace
@@ -32,7 +31,6 @@ MEDIA = {
     "ntriples": "application/n-triples",
 }
 CONNECT_TIMEOUT_S = 5.0
-FLUSH_TIMEOUT_S = 60.0
 PIECE_BYTES = 64 << 10
 LATE_S = 15.0
 """Beyond a query's time limit, for a manager to say so."""
@@ -168,25 +166,13 @@ class Engine:
         return list(json.loads(body)["results"]["bindings"])
 
     def flush(self) -> None:
-        """Have the daemons show all that the tracker has journalled.
+        """Have queries see all that the tracker has journalled by now; nothing without a manager.
 
         Raises:
-            UnavailableError: They are still behind after a minute.
+            UnavailableError: The daemons do not answer, or are still behind after a minute.
         """
-        if self.endpoint is None:
-            return
-        deadline = time.monotonic() + FLUSH_TIMEOUT_S
-        if self.endpoint.tracker:
-            while not ask_status(self.endpoint)["settled"]:
-                if time.monotonic() > deadline:
-                    raise UnavailableError("the daemons are behind", "See `sprov status`")
-                time.sleep(0.05)
-        flush = "/v1/flush"
-        reply = managers.request(self.endpoint, "POST", flush, b"", timeout_s=FLUSH_TIMEOUT_S)
-        if reply.status != http.client.OK:
-            raise _refusal(reply.status, reply.body)
-        if not json.loads(reply.body)["flushed"]:
-            sys.stderr.write("sprov: the store is behind, so more is to come: see `sprov status`\n")
+        if self.endpoint is not None:
+            wait_until_visible(self.endpoint)
 
     @contextlib.contextmanager
     def _ask_manager(self, endpoint: Endpoint, query: str, formats: list[str]) -> Iterator[Answer]:

@@ -20,6 +20,7 @@ from pllib.moments import sortable
 from pllib.project import Endpoint, Project, find, read_endpoint
 
 from .engine import Engine, find_engine, is_up
+from .freshness import tell_age
 from .runs import choose
 
 LIMIT_S = 3.0
@@ -46,15 +47,14 @@ def everywhere(project: Project, *, live: bool = False) -> Everywhere:
     """Ask all managers and the store which runs they have.
 
     Args:
-        live: Have each show all that its tracker has journalled.
+        live: Have each show all that its tracker has journalled by now.
 
     Raises:
-        UnavailableError: There is no store, and no manager answers.
+        UnavailableError: There is no store, and no manager answers; or none does, and it is to be
+            live.
     """
     if os.environ.get("SPROV_ENDPOINT"):
-        engine = find_engine(project)
-        if live:
-            engine.flush()
+        engine = _of_age(find_engine(project), live=live)
         return Everywhere(tuple((row, engine) for row in engine.runs()))
     endpoints = dict(_endpoints(project))
     with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
@@ -66,8 +66,13 @@ def everywhere(project: Project, *, live: bool = False) -> Everywhere:
         if isinstance(each, str)
     )
     answers = [each for each in answered.values() if not isinstance(each, str)]
+    if live and not answers:
+        raise _nothing_live("; ".join(silent))
     if all(engine.remote for engine, _ in answers):
         answers = [*_store(project, answers, silent), *answers]
+    for engine, _ in answers:
+        if engine.endpoint is None or not live:
+            tell_age(project, engine.endpoint)
     found = {row["run"]: (row, engine) for engine, rows in answers for row in rows}
     ordered = sorted(found.values(), key=lambda pair: sortable(pair[0]["started"]))
     return Everywhere(tuple(ordered), silent)
@@ -111,7 +116,9 @@ def _ask(project: Project, endpoint: Endpoint, *, live: bool) -> Answer | str:
         return engine, engine.runs()
     except NotTheManagerError as exc:
         return str(exc)
-    except (Error, ValueError):
+    except Error as exc:
+        return str(exc)
+    except ValueError:
         return ""
 
 
@@ -122,12 +129,12 @@ def engine_for(
 
     Args:
         run: None for no particular one: then the store, or the manager that serves all of it.
-        live: Have it show all that its tracker has journalled.
+        live: Have it show all that its tracker has journalled by now.
         job: Name of the endpoint that must be asked.
 
     Raises:
         QueryError: There is no such run, or there are several.
-        UnavailableError: There is nothing to ask.
+        UnavailableError: There is nothing to ask, or no manager that can be asked live.
     """
     project = find()
     if job is not None:
@@ -139,9 +146,29 @@ def engine_for(
             row = choose([row for row, _ in known.rows], run)
             engine = next(engine for each, engine in known.rows if each is row)
             found = Engine(project, engine.endpoint, timeout_s)
-    if live:
-        found.flush()
-    return found
+    return _of_age(found, live=live)
+
+
+def _of_age(engine: Engine, *, live: bool) -> Engine:
+    """Return an engine that shows all that is journalled by now, or else says of when it is.
+
+    Raises:
+        UnavailableError: It is to be live, and no manager answers, or it stays behind.
+    """
+    if not live:
+        tell_age(engine.project, engine.endpoint)
+        return engine
+    if engine.endpoint is None:
+        raise _nothing_live("no manager answers")
+    engine.flush()
+    return engine
+
+
+def _nothing_live(why: str) -> UnavailableError:
+    return UnavailableError(
+        f"no answer is live: {why or 'no manager runs'}",
+        "Without --live the newest snapshot is asked; `sprov serve` starts a manager",
+    )
 
 
 def _has_others(project: Project, chosen: Engine) -> bool:

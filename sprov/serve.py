@@ -298,12 +298,10 @@ def stop(name: str | None) -> None:
 
 def _settle(endpoint: Endpoint) -> None:
     """Have the store take in what is journalled, for some time: a daemon that ends waits little."""
-    from pllib.delivery import ask_status
+    from query.freshness import wait_until_visible
 
-    deadline = time.monotonic() + SETTLE_S
     with contextlib.suppress(Error):
-        while not ask_status(endpoint)["settled"] and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_until_visible(endpoint, SETTLE_S)
 
 
 def _endpoint_file(project: Project, name: str | None) -> Path | None:

@@ -77,6 +77,11 @@ class Site:
     def endpoint(self) -> Endpoint:
         return read_endpoint(self.project.endpoints / "local.json")
 
+    @property
+    def has_manager(self) -> bool:
+        """Whether an endpoint file tells of one: it need not live."""
+        return any(read_endpoint(path).manager for path in self.project.endpoints.glob("*.json"))
+
     def kill(self, daemon: str) -> None:
         """SIGKILL the tracker or the manager, and wait until another is in its place."""
         pid = getattr(self.endpoint, f"{daemon}_pid")
@@ -131,7 +136,8 @@ class Site:
 
     def select(self, query: str, *options: str) -> list[dict[str, str]]:
         """Return the rows of a SELECT query, once all that is journalled can be seen."""
-        answer = json.loads(self.sprov("query", query, "--format", "json", "--live", *options))
+        live = ["--live"] if self.has_manager else []
+        answer = json.loads(self.sprov("query", query, "--format", "json", *live, *options))
         return [
             {name: cell["value"] for name, cell in row.items()}
             for row in answer["results"]["bindings"]

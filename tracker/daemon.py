@@ -74,6 +74,8 @@ class Tracker:
         self._follower = Follower(self.journal)
         self._settled = -1
         """Ordinals below this are durable in the store; -1 while that is not known."""
+        self._taken = (-1, "")
+        """Ordinals below this the manager has taken, and which instance of it."""
         self._stopping = threading.Event()
         self._received_all = threading.Event()
         self._asked_at = 0.0
@@ -135,8 +137,15 @@ class Tracker:
                     self._confirm()
                 done = not self.queues.n_records and not self.handover.n_unconfirmed
                 self._settled = self._follower.ordinal if done else -1
+                self._note_taken()
         except Exception as exc:  # noqa: BLE001  seen by `status`; the journal goes on
             self.trouble = f"linker stopped: {type(exc).__name__}: {exc}"
+
+    def _note_taken(self) -> None:
+        if not self.handover.is_stopped:  # else the last batch may have been dropped
+            below = self.queues.first_ordinal
+            taken = self._follower.ordinal if below is None else below
+            self._taken = taken, self.handover.instance
 
     @property
     def lag_records(self) -> int:
@@ -177,6 +186,7 @@ class Tracker:
 
     def _rewind(self) -> None:
         """Begin again behind what the manager's store has of each run."""
+        self._taken = (-1, "")
         found = self.handover.watermarks(self.journal.identity)
         if found is not None:
             self.queues.clear()
@@ -200,9 +210,12 @@ class Tracker:
         now = time.time()
         refused_by = dict(self.server.refused_by)
         peers = self.server.admission.ranks()
+        taken_below, manager = self._taken
         return {
             "journal": self.journal.identity,
             "frames": self.journal.durable,
+            "taken_below": taken_below,
+            "manager": manager,
             "duplicates": self.server.duplicates,
             "refused": sum(refused_by.values()) + self.handover.n_refused,
             "refused_by": refused_by,

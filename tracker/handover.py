@@ -49,6 +49,11 @@ class Handover:
         self._stopping.set()
 
     @property
+    def instance(self) -> str:
+        """Of the manager that batches are for; empty until one has answered."""
+        return self._instance or ""
+
+    @property
     def is_stopped(self) -> bool:
         return self._stopping.is_set()
 

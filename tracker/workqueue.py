@@ -85,6 +85,11 @@ class WorkQueues:
         self._queues.clear()
 
     @property
+    def first_ordinal(self) -> int | None:
+        """Of the frames that wait; None if none does."""
+        return min((queue.frames[0][0] for queue in self._queues.values()), default=None)
+
+    @property
     def n_bytes(self) -> int:
         """Payloads of all frames."""
         return sum(queue.n_bytes for queue in list(self._queues.values()))

@@ -34,7 +34,7 @@ TIMEOUT_S = 300.0
 )
 @click.option("--stored", is_flag=True, help="Only what is stored, without what follows by rule.")
 @click.option("--with-files", is_flag=True, help="RO-Crate: copy files that are still the same.")
-@click.option("--live", is_flag=True, help="See all that the running manager has taken in.")
+@click.option("--live", is_flag=True, help="Wait for all that the tracker has by now.")
 def export(run: str, form: str, output: str, stored: bool, with_files: bool, live: bool) -> None:
     """Write the graph of one run.
 
