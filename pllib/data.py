@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from . import launch, mounts, records
+from .foreign import is_theirs
 from .records import Described, FileVersion
-from .regular import refusal
+from .regular import refusal, resolved
 
 Path = str | os.PathLike[str]
 
@@ -173,11 +174,13 @@ class FeatureSet(Dataset):
 
 def version_of(file: File) -> FileVersion | Described:
     """Return the version of a file as it is now, or why there is none to be had."""
-    path = os.path.realpath(os.fsdecode(file.path))
+    path = resolved(os.fsdecode(file.path))
     name = path if path.isascii() else path.encode("utf-8", "backslashreplace").decode()
     try:
         found = _fstat(path)
     except OSError as exc:
+        if is_theirs(exc):
+            raise
         return Described(type=file.kind, reason=exc.strerror or type(exc).__name__, preview=name)
     contents = found.st_size, found.st_mtime_ns, ""
     if not stat.S_ISDIR(found.st_mode) and (refused := refusal(found.st_mode)):

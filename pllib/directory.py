@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from .foreign import is_theirs
 from .records import Described
 from .values import as_text
 
@@ -33,6 +34,8 @@ def contents_of(path: str, version: Any = None) -> Contents | Described:
     try:
         entries = manifest(path)
     except OSError as exc:
+        if is_theirs(exc):
+            raise
         where = as_text(exc.filename or path, LONG_PATH)
         return Described("directory", exc.strerror or type(exc).__name__, preview=where)
     if entries is None:
@@ -64,8 +67,10 @@ def manifest(path: str) -> list[Entry] | None:
 def _is_file(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_file()
-    except OSError:  # a link to itself, or to where we may not look
-        return False
+    except OSError as exc:
+        if is_theirs(exc):
+            raise
+        return False  # a link to itself, or to where we may not look
 
 
 def digest(entries: list[Entry]) -> str:

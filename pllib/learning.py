@@ -17,6 +17,7 @@ from .identity import ID_BASE
 from .plans import HYPERPARAMETER, RESUMED_FROM
 from .recording import as_step
 from .records import EXT_RUN, Adapted, Declared, RunReference, decode_raws, encode
+from .regular import status
 from .shape import MAX_SHAPES
 from .values import encode_list, extend, interned
 
@@ -91,7 +92,7 @@ def _origin(origin: Any) -> Any:
     if isinstance(run, str):
         if found := _RUN.fullmatch(run):
             return extend(EXT_RUN, RunReference(found[1]))
-        if run is not origin or not os.path.exists(run):  # noqa: PTH110
+        if run is not origin or status(run) is None:
             return run
     return Checkpoint(origin) if isinstance(origin, str | os.PathLike) else origin
 

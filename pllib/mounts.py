@@ -9,6 +9,9 @@ import os
 
 import msgspec
 
+from .foreign import is_theirs
+from .regular import resolved
+
 MAPPABLE = frozenset({"ext2", "ext3", "ext4", "xfs", "tmpfs", "overlay"})
 """Where blocks that were allocated stay allocated, so that a mapped file can't raise SIGBUS.
 overlay is the writable layer of a container, on one of the others."""
@@ -31,7 +34,7 @@ class Mount(msgspec.Struct, frozen=True):
 
 def mount_of(path: str | os.PathLike[str]) -> Mount:
     """Return the mount that holds `path`, by the longest mount point that is a prefix of it."""
-    real = os.path.realpath(path)
+    real = resolved(os.fspath(path))
     best = Mount("/", "unknown", "")
     for mount in _mounts():
         inside = real == mount.point or real.startswith(mount.point.rstrip("/") + "/")
@@ -44,7 +47,9 @@ def _mounts() -> list[Mount]:
     try:
         with open("/proc/self/mountinfo", errors="surrogateescape") as file:
             lines = file.read().splitlines()
-    except OSError:
+    except OSError as exc:
+        if is_theirs(exc):
+            raise
         return []
     return [_parse(line) for line in lines if " - " in line]
 

@@ -10,6 +10,8 @@ import errno
 import os
 import stat
 
+from .foreign import is_theirs
+
 KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFIFO: "a FIFO",
@@ -59,6 +61,35 @@ def read_regular(path: Path, most: int, flags: int = 0) -> bytes:
             pieces.append(piece)
             most -= len(piece)
         return b"".join(pieces)
+
+
+def resolved(path: str) -> str:
+    """Return a path without links, what is missing at its end included.
+
+    `os.path.realpath` swallows a TimeoutError that the program raises meanwhile, if not strict.
+    """
+    try:
+        return os.path.realpath(path, strict=True)
+    except OSError as exc:
+        if is_theirs(exc):
+            raise
+    folder, name = os.path.split(os.path.abspath(path))  # noqa: PTH100
+    return os.path.join(resolved(folder), name) if name else folder  # noqa: PTH118
+
+
+def status(path: Path) -> os.stat_result | None:
+    """Return the status of a file; None if there is none."""
+    try:
+        return os.stat(path)  # noqa: PTH116
+    except (OSError, ValueError) as exc:
+        if is_theirs(exc):
+            raise
+        return None
+
+
+def is_directory(path: Path) -> bool:
+    found = status(path)
+    return found is not None and stat.S_ISDIR(found.st_mode)
 
 
 def _check(path: Path, found: os.stat_result) -> None:

@@ -12,6 +12,7 @@ import os
 import resource
 from typing import NamedTuple
 
+from .foreign import is_theirs
 from .processes import transferred
 from .readings import read_file
 
@@ -63,12 +64,16 @@ def used_since(began: Used) -> dict[str, float]:
 def _rss_bytes() -> int:
     try:
         return int(read_file("/proc/self/statm").split()[1]) * _PAGE_BYTES
-    except (OSError, IndexError, ValueError):  # no /proc, as in some sandboxes
-        return 0
+    except (OSError, IndexError, ValueError) as exc:
+        if is_theirs(exc):
+            raise
+        return 0  # no /proc, as in some sandboxes
 
 
 def _moved() -> tuple[int, int] | None:
     try:
         return transferred("self")
-    except OSError:  # no longer dumpable, and not root's
-        return None
+    except OSError as exc:
+        if is_theirs(exc):
+            raise
+        return None  # no longer dumpable, and not root's

@@ -17,7 +17,7 @@ import itertools
 import sys
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,12 +31,13 @@ from .execution import (
     leave,
 )
 from .foreign import is_theirs, suppressing
+from .losses import Losses
 from .recording import NOTHING, innermost
 from .records import ROOT, Closed, Context, Declared, Ended, Started, encode
 from .series import Line, merged
 from .shape import Shape, Shapes
 from .spool import Chunk, Spool
-from .values import interned
+from .values import as_text, interned
 from .writer import WRITE_S, Writer
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from .telemetry import Sampler
 
 Result = TypeVar("Result")
+MAX_MESSAGES = 10
 
 
 class _Local(threading.local):
@@ -112,7 +114,7 @@ class Session(Execution):
         self.shapes: dict[str, Shape] = {}
         """The shape that transformations of a name had last."""
         self.local = _Local()
-        self.lost: Counter[str] = Counter()
+        self.lost = Losses()
         """Reason to number of records that were not kept."""
         self.sequence = itertools.count()
         self.seq = next(self.sequence)
@@ -254,15 +256,16 @@ class Session(Execution):
             return None
 
     def failed(self, exc: Exception) -> None:
-        self.lose(f"{type(exc).__name__} in capture: {exc}")
+        self.lose(f"{type(exc).__name__} in capture: {as_text(exc)}")
 
     def lose(self, reason: str, n_records: int = 1) -> None:
         """Count records that were not kept, and say so once."""
-        self.lost[reason[:200]] += n_records
+        self.lost.add(reason, n_records)
         self.tell(f"{reason}; records that can't be kept are counted")
 
-    def tell(self, message: str) -> None:
-        if message not in self._told and len(self._told) < 10:
+    def tell(self, message: str, *, at_end: bool = False) -> None:
+        """Say something once on stderr: ten such things at most, and what is said at the end."""
+        if message not in self._told and (at_end or len(self._told) < MAX_MESSAGES):
             self._told.add(message)
             with suppressing(Exception):  # a closed or foreign stderr may raise anything
                 sys.stderr.write(f"sprov: rank {self.rank}: {message}\n")
@@ -337,6 +340,7 @@ class Session(Execution):
     def _write_end(self, error: BaseException | None) -> None:
         self._stop_others()
         self.guard(self._summarise)
+        self._spool.release_spare()
         at_ns = time.time_ns()
         plain = (self.kind, self.name, NOTHING, NOTHING)
         took = None if self._began is None else self.guard(resources.used_since, self._began)
@@ -345,7 +349,7 @@ class Session(Execution):
             lambda _: encode(Ended(self.next_seq(), self.seq, at_ns, describe_error(error), took)),
         )
         written = sum(writer.count() for writer in self._writers) + 1
-        closed = Closed(self.next_seq(), written, dict(self.lost), at_ns)
+        closed = Closed(self.next_seq(), written, self.lost.recorded(), at_ns)
         self.write(plain, lambda _: encode(closed))
 
     def _finish(self, timeout_s: float) -> None:
@@ -354,14 +358,16 @@ class Session(Execution):
             writer.map = writer.words = None
         self._spool.close(keep=not done)
         if self._sender.trouble:
-            self.tell(self._sender.trouble)
+            self.tell(self._sender.trouble, at_end=True)
+        if lost := self.lost.in_words():
+            self.tell(lost, at_end=True)
         if not done:
-            self.tell(f"records are left in {self.spool_path}: run `sprov ingest`")
+            self.tell(f"records are left in {self.spool_path}: run `sprov ingest`", at_end=True)
 
     def abandon(self) -> None:
         """In a forked child: capture nothing; the parent's session goes on in the parent."""
         self.is_closed = self._closing = True
         self.local = _Local()
-        self.lost = Counter()
+        self.lost = Losses()
         self.open_transformations = {}
         atexit.unregister(self.close)

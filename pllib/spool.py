@@ -103,6 +103,8 @@ class Spool:
             with new_file(path) as self._fd:
                 os.write(self._fd, pack_file_header(self.header))
                 self._extend(FIRST_EXTENT_CHUNKS)
+            self._spare: Chunk | None = self.free.pop()
+            """For the session's end, which is to be told when all else is full."""
         except OSError as exc:
             raise _unusable(path, exc) from exc
 
@@ -136,6 +138,12 @@ class Spool:
     def reserve(self, thread: int) -> None:
         """Let only one thread, by its ident, have chunks from here on."""
         self._only = thread
+
+    def release_spare(self) -> None:
+        """Let what comes from here on have the chunk that was kept for it."""
+        if self._spare is not None:
+            self.free.append(self._spare)
+            self._spare = None
 
     def grow(self) -> bool:
         """Allocate another extent, as large as all before it; False if that can't be.

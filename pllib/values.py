@@ -6,7 +6,6 @@ goes value by value, so that one bad value leaves the others whole.
 
 from __future__ import annotations
 
-import os
 import sys
 from _blake2 import blake2b
 from collections.abc import Mapping
@@ -28,6 +27,7 @@ from .records import (
     FileVersion,
     Reference,
 )
+from .regular import is_directory
 
 LONG_BYTES = 16 << 10
 """Longer encodings are described."""
@@ -168,7 +168,7 @@ def _dataset(data: Dataset, longest: int = LONG_BYTES) -> DatasetReference:
 def _as_file(item: Any) -> Any:
     if isinstance(item, File | FileVersion | Described):
         return item
-    return Directory(item) if os.path.isdir(item) else File(item)  # noqa: PTH112
+    return Directory(item) if is_directory(item) else File(item)
 
 
 def _fitting(items: list[Item], room: int) -> tuple[tuple[Item, ...], int]:

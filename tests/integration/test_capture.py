@@ -166,6 +166,33 @@ def test_what_can_not_be_kept_is_counted(spool):
     assert sum(closed.lost.values()) == 1
 
 
+def test_what_is_lost_in_thousands_of_words_is_counted_and_told(spool, capsys):
+    with pllib.open(settings={"flush_bytes": 4096}) as session:
+        for n in range(6000):
+            session.metric("state", f"epoch {n} of run")
+    (closed,) = [r for r in records(spool) if isinstance(r, Closed)]
+    assert sum(closed.lost.values()) == 6000
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "6,000 records were not kept: ValueError in capture" in last
+
+
+def test_an_error_without_words_is_recorded_and_raised(spool):
+    class MuteError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no text either")
+
+    class Mute:
+        def __float__(self) -> float:
+            raise MuteError
+
+    with pytest.raises(MuteError), pllib.open() as session, session.stage("training"):
+        session.metric("loss", Mute())
+        raise MuteError
+    found = records(spool)
+    assert [r.error for r in found if isinstance(r, Ended)] == ["MuteError"] * 2
+    assert [sum(r.lost.values()) for r in found if isinstance(r, Closed)] == [1]
+
+
 def test_at_the_spools_limit_records_are_dropped_and_counted(spool, monkeypatch):
     """The sender is held up by a folder in place of its file, so nothing is freed."""
     monkeypatch.setenv("SPROV_SPOOL_LIMIT_BYTES", str(600_000))
@@ -183,6 +210,8 @@ def test_at_the_spools_limit_records_are_dropped_and_counted(spool, monkeypatch)
     with LogReader(path) as reader:
         found = [r for f in reader.frames() for r in f.frame.records()]
     assert sum(isinstance(r, Transformation) for r in found) == 20_000 - lost
+    (closed,) = [r for r in found if isinstance(r, Closed)]
+    assert closed.lost == {"spool full": lost}
 
 
 def test_a_program_may_choose_to_wait_at_the_spools_limit(spool):
