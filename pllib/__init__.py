@@ -84,13 +84,21 @@ def declare(workflow: Any) -> None:
 
 
 def _session() -> Session | None:
-    inner = innermost.get()
+    inner = _innermost()
     return latest() if inner is None else inner._session
 
 
-def current() -> Execution | Off:
-    """Return the innermost open session or execution; one that does nothing if there is none."""
+def _innermost() -> Execution | None:
+    """Return the innermost execution of an open session: another thread may have closed one."""
     inner = innermost.get()
-    if inner is not None:
-        return inner
-    return latest() or OFF
+    while inner is not None and inner._session.is_closed:
+        inner = inner._outer
+    return inner
+
+
+def current() -> Execution | Off:
+    """Return the innermost open session or execution; one that does nothing if there is none.
+
+    In a thread that has opened nothing it is the session that was opened last.
+    """
+    return _innermost() or latest() or OFF

@@ -1,11 +1,15 @@
-"""How sessions end with their process: in order, by a fork's child, or by the next one."""
+"""How sessions end with their process: in order, by an exception, by a fork's child.
+
+A second `open` leaves the first session open, but at a prompt: in a notebook the cell that opens a
+session is run again, and nothing else ends the one before.
+"""
 
 from __future__ import annotations
 
 import atexit
 import os
 import sys
-import weakref
+import threading
 from typing import TYPE_CHECKING
 
 from .recording import innermost
@@ -13,7 +17,8 @@ from .recording import innermost
 if TYPE_CHECKING:
     from .session import Session
 
-_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+_sessions: list[Session] = []
+"""Open ones, in the order in which they were opened."""
 _watches_forks = False
 
 
@@ -26,26 +31,61 @@ def enrol(session: Session) -> None:
     if not _watches_forks:
         _watches_forks = True
         os.register_at_fork(after_in_child=_abandon_all)
-    _sessions.add(session)
-    atexit.register(session.close)
+    _sessions.append(session)
+    atexit.register(session.end_with_process)
     processes, util = map(sys.modules.get, ("multiprocessing.process", "multiprocessing.util"))
     if processes is not None and util is not None and processes.parent_process() is not None:
-        util.Finalize(None, session.close, exitpriority=0)
+        util.Finalize(None, session.end_with_worker, exitpriority=0)
+
+
+def dismiss(session: Session) -> None:
+    """Forget a session that is closed."""
+    atexit.unregister(session.end_with_process)
+    if session in _sessions:
+        _sessions.remove(session)
 
 
 def _abandon_all() -> None:
-    for session in list(_sessions):
+    for session in [*_sessions]:
         session.abandon()
     _sessions.clear()
     innermost.set(None)
 
 
 def latest() -> Session | None:
-    """Return the open session of this process, for threads that inherit no context."""
-    return next(iter(s for s in _sessions if not s.is_closed), None)
+    """Return the open session that was opened last, for threads that inherit no context."""
+    return next((session for session in reversed(_sessions) if not session.is_closed), None)
 
 
-def close_unmanaged() -> None:
-    """Close sessions that no `with` will: in a notebook a second `open` ends the first."""
-    for session in [s for s in _sessions if not s.is_closed and not s.is_managed]:
-        session.close()
+def is_interactive() -> bool:
+    """Tell whether somebody types at a prompt: Python's own, IPython's, a notebook's."""
+    return hasattr(sys, "ps1")
+
+
+def close_replaced() -> None:
+    """At a prompt, close what this thread opened before and no `with` will close, and say so."""
+    if not is_interactive():
+        return
+    for session in [*_sessions]:
+        if session.opener == threading.get_ident() and not session.is_managed:
+            session.tell(f"run {session.run[:8]} is closed, since another session is opened here")
+            session.close()
+
+
+def last_error() -> BaseException | None:
+    """Return the exception that the interpreter reported last."""
+    error = getattr(sys, "last_exc", None)  # from Python 3.12 on
+    return getattr(sys, "last_value", None) if error is None else error
+
+
+def uncaught(last_id: int) -> BaseException | None:
+    """Return the exception that ends this process, None if there is none.
+
+    The interpreter keeps it before it calls `sys.excepthook`, whosever that is.  At a prompt it is
+    only what some line raised, and the program went on.
+
+    Args:
+        last_id: `id` of the last one when the session was opened, which is none of its errors.
+    """
+    error = last_error()
+    return None if error is None or id(error) == last_id or is_interactive() else error

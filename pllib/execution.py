@@ -44,6 +44,8 @@ class Execution(Recording):
     path: str
     """Kind, name, index and occurrence from the run down; empty in a transformation."""
     only_rank: int | None
+    occurrences: dict[str, tuple[int, int]]
+    """Of what began in it, by kind and name: the last index, and how often it did not increase."""
 
     def transformation(
         self,
@@ -150,8 +152,9 @@ class Stage(Execution):
     """
 
     __slots__ = (
-        "_began", "_known", "_outer", "_parent", "_session", "_values", "index", "kind", "label",
-        "name", "occurrences", "only_rank", "path", "seq", "step",
+        "_began", "_clock", "_is_over", "_known", "_outer", "_parent", "_session", "_values",
+        "index", "kind", "label", "name", "occurrences", "only_rank", "path", "seq", "started_ns",
+        "step",
     )  # fmt: skip
 
     def __init__(
@@ -175,6 +178,7 @@ class Stage(Execution):
         self._known = {}
         self.path = ""
         self.seq = -1
+        self._is_over = False
         self._values = values
         self._began: resources.Used | None = None
 
@@ -188,7 +192,7 @@ class Stage(Execution):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._session.guard(self._end, error)
+        self._session.guard(self.end, error)
 
     def _begin(self) -> None:
         parent = self._outer = self._parent._within()
@@ -196,6 +200,7 @@ class Stage(Execution):
         if self.seq >= 0:  # it is entered again: what is known of it is of the last time
             session.forget(self)
         self.seq = session.next_seq()
+        self._is_over = False
         self.path = _path(parent, self.kind, self.label or self.name, self.index)
         if self.only_rank is None and parent.only_rank is not None:
             self.only_rank = parent.only_rank
@@ -221,9 +226,17 @@ class Stage(Execution):
                 session.guard(self.start_with, values)
         self._values = NOTHING
 
-    def _end(self, error: BaseException | None) -> None:
-        leave(self)
+    def end(self, error: BaseException | None) -> None:
+        """Write the end, unless what is around it ended with an error and has done so."""
+        if self._is_over:
+            return
+        self._is_over = True
+        leave(self, error)
         session, at_ns = self._session, time_ns()
+        if isinstance(error, GeneratorExit):
+            from .unwinding import note_left  # few programs need it
+
+            note_left(self, at_ns)
         took = None if self._began is None else session.guard(resources.used_since, self._began)
         session.write(
             (self.kind, self.name, NOTHING, NOTHING),
@@ -233,26 +246,44 @@ class Stage(Execution):
         )
 
 
-def leave(execution: Execution) -> None:
+def leave(execution: Stage | Session, error: BaseException | None) -> None:
     """Make what is around an execution the innermost again, if it or a part of it is that.
 
-    Parts may still be open: a generator that was left by `break` ends when it is collected.
+    Parts may still be open: a generator that somebody refers to ends when it is collected.  With an
+    error they end here, by the same one.
     """
-    inner = innermost.get()
+    inner, parts = innermost.get(), []
     while inner is not None and inner is not execution:
+        parts.append(inner)
         inner = inner._outer
+    session = execution._session
     if inner is execution:
-        innermost.set(execution._outer)
+        outer = execution._outer
+        while outer is not None and outer._session is not session and outer._session.is_closed:
+            outer = outer._outer
+        innermost.set(outer)
+    if error is None or isinstance(error, GeneratorExit):
+        return
+    for part in parts if inner is execution else ():
+        if isinstance(part, Stage) and part._session is session:
+            part.end(error)
+    if session.left:
+        from .unwinding import tell_causes
+
+        tell_causes(session, error)
 
 
 def _path(parent: Execution, kind: str, name: str, index: int | None) -> str:
     """Return where an execution is: what all ranks that do the same agree on.
 
     The last part tells apart those of one kind, name and index in one parent: it counts how often
-    their index did not increase, so that what is remembered does not grow with their number.
+    their index did not increase, so that what is remembered does not grow with their number.  A
+    transformation has no path: what is in it is counted with what is around it.
     """
+    while isinstance(parent, Transformation):
+        parent = parent._outer
     here = f"{_quote(kind)}:{_quote(name)}"
-    occurrences: dict[str, tuple[int, int]] = getattr(parent, "occurrences", {})
+    occurrences = parent.occurrences
     last, nth = occurrences.get(here, (-1, 0))
     number = last if index is None else index
     if here in occurrences and number <= last:
@@ -267,8 +298,8 @@ def _quote(text: str) -> str:
 
 
 def describe_error(error: BaseException | None) -> str | None:
-    """Return type and message of an exception, cut at 1,000 characters."""
-    if error is None or isinstance(error, GeneratorExit):  # a loop over sections was left
+    """Return type and message of an exception, cut at 1,000 characters; None if none failed."""
+    if error is None or not is_failure(error):
         return None
     try:
         text = f"{type(error).__name__}: {error}"
@@ -277,6 +308,16 @@ def describe_error(error: BaseException | None) -> str | None:
             raise
         text = type(error).__name__
     return text[:1000].encode("utf-8", "backslashreplace").decode()
+
+
+def is_failure(error: BaseException) -> bool:
+    """Tell whether an exception that ends a block says that something went wrong.
+
+    GeneratorExit says only that a loop was left, and SystemExit may be an end in order.
+    """
+    if isinstance(error, SystemExit):
+        return not (error.code is None or (isinstance(error.code, int) and error.code == 0))
+    return not isinstance(error, GeneratorExit)
 
 
 class Transformation(Execution, msgspec.Struct, eq=False, gc=False):

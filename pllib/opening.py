@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import identity, launch, mounts
 from .connection import Finder, hello
-from .ends import close_unmanaged
+from .ends import close_replaced
 from .errors import Error, NotAProjectError, UnavailableError
 from .facts import surroundings
 from .log import Owner
@@ -57,7 +57,7 @@ def open_session(
         return None
     project.create()
     sweeper = _sweeper(project)
-    close_unmanaged()
+    close_replaced()
     context = sweeper.context(
         _context(project, study, experiment, run, name, workflow, tags, facts)
     )

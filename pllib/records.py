@@ -114,6 +114,9 @@ class Ended(Record, frozen=True, tag=4):
     error: str | None = None
     resources: dict[str, float] | None = None
     """Of the process while a stage or run lasted, by the names in `RESOURCES`."""
+    with_process: bool = False
+    """It is a session that was open when its process ended, by no exception: with which exit status
+    is not known."""
 
 
 RESOURCES = ("cpu_seconds", "max_rss_bytes", "read_bytes", "written_bytes")

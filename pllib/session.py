@@ -47,9 +47,12 @@ if TYPE_CHECKING:
     from .outbox import Outbox
     from .settings import Settings
     from .telemetry import Sampler
+    from .unwinding import Left
 
 Result = TypeVar("Result")
 MAX_MESSAGES = 10
+MAX_LEFT = 32
+"""Loops over sections that one exception goes past: more are not looked at."""
 
 
 class _Local(threading.local):
@@ -99,6 +102,9 @@ class Session(Execution):
         self._writers: list[Writer] = []
         self._idle: deque[Writer] = deque()
         self.is_closed = self.is_managed = self._closing = False
+        self.opener = threading.get_ident()
+        last = ends.last_error()
+        self._last_error_id = 0 if last is None else id(last)
         self._closer = 0
         """The thread that writes the end, when no other may write any more."""
         self._told: set[str] = set()
@@ -120,6 +126,8 @@ class Session(Execution):
         self.seq = next(self.sequence)
         self.open_transformations: dict[int, Transformation] = {}
         self.occurrences: dict[str, tuple[int, int]] = {}
+        self.left: deque[Left] = deque(maxlen=MAX_LEFT)
+        """Executions that ended with their generators, the last ones."""
         self.sampler: Sampler | None = None
         self._began = self.guard(resources.used)
         from .sender import Sender  # not before a session is opened
@@ -302,15 +310,31 @@ class Session(Execution):
                 by then stays in the project's spool for `sprov ingest`.
             error: What ended the block, if it was an exception.
         """
+        self._close(timeout_s, error, with_process=False)
+
+    def end_with_process(self) -> None:
+        """Close at the end of the process: by an exception that nobody caught, or in order."""
+        self._close(None, ends.uncaught(self._last_error_id), with_process=True)
+
+    def end_with_worker(self) -> None:
+        """Close at the end of a process of multiprocessing, which runs this in a `finally`.
+
+        From Python 3.13 on `end_with_process` is called there too, when the exception is gone.
+        """
+        self._close(None, sys.exc_info()[1], with_process=False)
+
+    def _close(
+        self, timeout_s: float | None, error: BaseException | None, *, with_process: bool
+    ) -> None:
         if self._closing:
             return
         self._closing = True
-        leave(self)
+        self.guard(leave, self, error)
         if self.sampler is not None:
             self.guard(self.sampler.stop)
-        self.guard(self._write_end, error)
+        self.guard(self._write_end, error, with_process)
         self.is_closed, self._closer = True, 0
-        atexit.unregister(self.close)
+        ends.dismiss(self)
         self.guard(self._finish, self._settings.close_timeout_s if timeout_s is None else timeout_s)
 
     def _summarise(self) -> None:
@@ -337,17 +361,18 @@ class Session(Execution):
                 return
             time.sleep(0.0005 if others else 0)
 
-    def _write_end(self, error: BaseException | None) -> None:
+    def _write_end(self, error: BaseException | None, with_process: bool) -> None:
         self._stop_others()
         self.guard(self._summarise)
         self._spool.release_spare()
         at_ns = time.time_ns()
         plain = (self.kind, self.name, NOTHING, NOTHING)
         took = None if self._began is None else self.guard(resources.used_since, self._began)
-        self.write(
-            plain,
-            lambda _: encode(Ended(self.next_seq(), self.seq, at_ns, describe_error(error), took)),
-        )
+        said = describe_error(error)
+        ended = Ended(
+            self.next_seq(), self.seq, at_ns, said, took, with_process and error is None
+        )  # fmt: skip
+        self.write(plain, lambda _: encode(ended))
         written = sum(writer.count() for writer in self._writers) + 1
         closed = Closed(self.next_seq(), written, self.lost.recorded(), at_ns)
         self.write(plain, lambda _: encode(closed))
@@ -370,4 +395,4 @@ class Session(Execution):
         self.local = _Local()
         self.lost = Losses()
         self.open_transformations = {}
-        atexit.unregister(self.close)
+        atexit.unregister(self.end_with_process)

@@ -479,14 +479,6 @@ def test_a_program_that_never_closes_is_closed_at_its_end(spool):
     assert sum(isinstance(r, Closed) for r in records(spool)) == 1
 
 
-def test_a_second_open_in_a_notebook_closes_the_first(spool):
-    first = pllib.open()
-    second = pllib.open()
-    assert first.run != second.run
-    second.close()
-    assert sum(isinstance(r, Closed) for r in records(spool)) == 2
-
-
 def test_off_does_nothing_and_leaves_nothing(tmp_path):
     program = """
         import pllib
