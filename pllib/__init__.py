@@ -17,6 +17,7 @@ from typing import Any
 from .captured import captured
 from .data import Dataset, Directory, FeatureSet, File, Model, Ref
 from .ends import latest
+from .entrance import enter
 from .errors import Error
 from .execution import Execution, Stage, Transformation
 from .off import OFF, Off
@@ -45,6 +46,9 @@ def open(
 ) -> Session | Off:
     """Open a session: rank, job and tracker are found.
 
+    Where none can be opened (no place to write, a file of settings that can't be read), that is
+    said once on stderr and what is returned does nothing: the program runs on.
+
     Args:
         study, experiment: What the run is part of.
         run: Tells runs of one launch apart; part of the run's identity.
@@ -58,15 +62,15 @@ def open(
         facts: Job facts to add to those of the environment.
 
     Raises:
-        Error: A setting is not usable or no spool can be made; after this nothing is raised.
+        Error: An argument is not usable; nothing else is raised, here or later.
     """
-    from .opening import open_session
-
-    session = open_session(
-        study=study, experiment=experiment, run=run, name=name, workflow=workflow, tags=tags,
-        config=config, resume_from=resume_from, mode=mode, settings=settings, facts=facts,
+    return enter(
+        {
+            "study": study, "experiment": experiment, "run": run, "name": name,
+            "workflow": workflow, "tags": tags, "config": config, "resume_from": resume_from,
+            "mode": mode, "settings": settings, "facts": facts,
+        }
     )  # fmt: skip
-    return OFF if session is None else session
 
 
 def declare(workflow: Any) -> None:

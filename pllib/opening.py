@@ -8,24 +8,33 @@ import sys
 import time
 from collections.abc import Mapping
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from . import identity, launch, mounts
+import msgspec
+
+from . import identity, launch, mounts, redaction
 from .connection import Finder, hello
 from .ends import close_replaced
-from .errors import Error, NotAProjectError, UnavailableError
+from .entrance import is_first_here
+from .errors import Error, UnavailableError
 from .facts import surroundings
 from .log import Owner
 from .outbox import Outbox
-from .project import Project, choose_endpoint, find, read_endpoint
-from .records import Context
+from .project import Project, choose_endpoint, find_or_new, read_endpoint
+from .records import Context, encode
 from .session import Session
 from .settings import Settings, from_process
 from .spool import Spool
+from .sweeping import Sweeper
 from .values import as_text, interned
 
 if TYPE_CHECKING:
-    from .sweeping import Sweeper
+    from pathlib import Path
+
+PAGE = 4096
+LARGEST_FRAME = 4 << 20
+CONTEXTS_A_FRAME = 4
 
 _opened = itertools.count()
 
@@ -47,16 +56,18 @@ def open_session(
     """Open a session; None if the mode is off.
 
     Raises:
-        SettingsError: A setting or the launch is not usable.
+        SettingsError: A file of settings or the launch is not usable.
         UnavailableError: No spool can be made.
+        OSError: The project can't be made or read.
     """
-    project = _project()
+    warnings: list[str] = []
+    project = find_or_new(warnings.append)
     given = {**(settings or {}), **({"mode": mode} if mode else {})}
-    chosen = from_process(project.config, given)
+    chosen = from_process(project.config, given, warnings.append)
     if chosen.mode == "off":
         return None
     project.create()
-    sweeper = _sweeper(project)
+    sweeper = Sweeper(redaction.load(project.config, os.environ, warnings.append))
     close_replaced()
     context = sweeper.context(
         _context(project, study, experiment, run, name, workflow, tags, facts)
@@ -66,11 +77,16 @@ def open_session(
         launch.host(), mine.boot_id, mine.pid, mine.started,
         context.run, context.facts.get("job_id", ""), project.key,
     )  # fmt: skip
-    spool = _new_spool(project, chosen, owner)
+    context, stride = _fitted(context, chosen.flush_bytes, warnings)
+    spool, unusable = _new_spool(project, chosen, owner, stride)
     spool.sweep = sweeper.sweep
-    finder, missing = _finder(project, chosen, context, spool.log_id)
-    session = Session(context, spool, chosen, Outbox(project.spool, spool.header), finder)
-    session.begin(context, config, resume_from)
+    try:
+        finder, missing = _finder(project, chosen, context, spool.log_id)
+        session = Session(context, spool, chosen, Outbox(project.spool, spool.header), finder)
+        session.begin(context, config, resume_from)
+    except BaseException:
+        spool.close(keep=False)
+        raise
     if chosen.telemetry_s:
         from .telemetry import Sampler
 
@@ -79,18 +95,15 @@ def open_session(
     if declaration := sys.modules.get(f"{__package__}.declaration"):
         session.guard(declaration.write_waiting, session)
     if context.rank == 0:  # once, not by every rank
-        _tell(session, context, missing)
+        _tell(session, context, missing, warnings)
+    if unusable and is_first_here(os.environ):
+        session.tell(unusable)
     return session
 
 
-def _sweeper(project: Project) -> Sweeper:
-    from .redaction import load
-    from .sweeping import Sweeper
-
-    return Sweeper(load(project.config, os.environ))
-
-
-def _tell(session: Session, context: Context, missing: str) -> None:
+def _tell(session: Session, context: Context, missing: str, warnings: list[str]) -> None:
+    for warning in dict.fromkeys(warnings):
+        session.tell(warning)
     if "mpi_singleton" in context.facts:
         session.tell(
             f"MPI knows of 1 rank, but Slurm started {context.size}: they don't know each other; "
@@ -98,15 +111,6 @@ def _tell(session: Session, context: Context, missing: str) -> None:
         )
     if missing:
         session.tell(missing)
-
-
-def _project() -> Project:
-    from pathlib import Path
-
-    try:
-        return find()
-    except NotAProjectError:
-        return Project(Path.cwd() / ".sprov")
 
 
 def _context(
@@ -179,13 +183,54 @@ def user() -> str:
         return str(os.getuid())
 
 
-def _new_spool(project: Project, settings: Settings, owner: Owner) -> Spool:
-    """Make the spool where it can be mapped: as set, in the project, else in shared memory."""
+def _fitted(context: Context, flush_bytes: int, warnings: list[str]) -> tuple[Context, int]:
+    """Return the context and how large frames are: it stands in each and takes a quarter at most.
+
+    Facts that are too much even for the largest frame are left out.
+    """
+    n_facts = len(context.facts)
+    while (n_bytes := len(encode(context))) * CONTEXTS_A_FRAME > LARGEST_FRAME and context.facts:
+        facts = dict(islice(context.facts.items(), len(context.facts) * 3 // 4))
+        context = msgspec.structs.replace(context, facts=facts)
+    if left_out := n_facts - len(context.facts):
+        warnings.append(
+            f"{left_out} of {n_facts} facts are left out: they are too long for a frame"
+        )
+    least = min(-(-n_bytes * CONTEXTS_A_FRAME // PAGE) * PAGE, LARGEST_FRAME)
+    if least > flush_bytes:
+        warnings.append(
+            f"flush_bytes is {least}, since the run's facts take {n_bytes} bytes of each frame"
+        )
+    return context, max(flush_bytes, least)
+
+
+def _new_spool(
+    project: Project, settings: Settings, owner: Owner, stride: int
+) -> tuple[Spool, str]:
+    """Return the spool: in the folder that is set, else where it is by default.
+
+    Returns:
+        The spool; and what is wrong with the folder that is set.
+    """
     from pathlib import Path
 
+    limit, unusable = settings.spool_limit_bytes, ""
+    if settings.spool_dir:
+        try:
+            folder = Path(settings.spool_dir)
+            spool = _spool_in(folder, owner, stride, limit)
+            if spool.path.parent != folder:
+                unusable = f"files in {folder} can't be mapped; spools are in {spool.path.parent}"
+            return spool, unusable
+        except UnavailableError as exc:
+            unusable = f"{exc.args[0]}; the default folder for spools is used"
+    return _spool_in(project.spool, owner, stride, limit), unusable
+
+
+def _spool_in(folder: Path, owner: Owner, stride: int, limit_bytes: int) -> Spool:
+    """Make a spool in a folder if it can be mapped there, else in shared memory."""
     from .places import SHARED_MEMORY, own_place
 
-    folder = Path(settings.spool_dir) if settings.spool_dir else project.spool
     if mounts.mount_of(folder).kind not in mounts.MAPPABLE:
         try:
             folder = own_place()
@@ -194,8 +239,7 @@ def _new_spool(project: Project, settings: Settings, owner: Owner) -> Spool:
                 f"no spool can be made in {SHARED_MEMORY}: {exc.strerror}",
                 "Set SPROV_SPOOL_DIR to a folder on a local disk with space",
             ) from exc
-    name = f"{os.urandom(8).hex()}.spool"
-    return Spool(folder / name, owner, settings.flush_bytes, settings.spool_limit_bytes)
+    return Spool(folder / f"{os.urandom(8).hex()}.spool", owner, stride, limit_bytes)
 
 
 def _finder(

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+import stat
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from . import identity
 from .errors import NotAProjectError, SettingsError, UnavailableError
-from .sharing import OWNERS_ALONE, is_shared, make_folder, make_one, open_file, sync_folder
+from .notices import warn
+from .sharing import (
+    OWNERS_ALONE,
+    is_shared,
+    is_trusted,
+    make_folder,
+    make_one,
+    open_file,
+    sync_folder,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,22 +110,84 @@ class Project(msgspec.Struct, frozen=True):
         return self
 
 
-def find(start: Path | None = None, environ: Mapping[str, str] | None = None) -> Project:
+def find(
+    start: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    warn: Callable[[str], None] = warn,
+) -> Project:
     """Find the project: `SPROV_DIR`, else the nearest `.sprov/` at or above `start`.
+
+    One that is neither this user's nor shared with a group of his is passed over, for root too.
+
+    Args:
+        warn: Is told of what is passed over.
 
     Raises:
         NotAProjectError: There is none.
+        UnavailableError: The working folder was deleted.
     """
     from pathlib import Path
 
     environ = os.environ if environ is None else environ
     if chosen := environ.get("SPROV_DIR"):
         return Project(Path(chosen).absolute())
-    start = (start or Path.cwd()).absolute()
+    start = (start or working_folder()).absolute()
     for folder in (start, *start.parents):
-        if (folder / FOLDER).is_dir():
-            return Project(folder / FOLDER)
+        root = folder / FOLDER
+        with contextlib.suppress(OSError):  # none, or none that this user may look at
+            if not stat.S_ISDIR(root.stat().st_mode):
+                continue
+            if is_trusted(root):
+                return Project(root)
+            warn(
+                f"{root} is passed over: it is {_owner_of(root)}'s, and not shared with a group of "
+                f"yours; SPROV_DIR={root} takes it all the same"
+            )
     raise NotAProjectError(start)
+
+
+def find_or_new(warn: Callable[[str], None] = warn) -> Project:
+    """Find the project; where there is none it is to be made in the working folder.
+
+    Raises:
+        SettingsError: There is a `.sprov/` that is not this user's.
+        UnavailableError: The working folder was deleted.
+    """
+    try:
+        return find(warn=warn)
+    except NotAProjectError:
+        root = working_folder() / FOLDER
+        if os.path.isdir(root):  # noqa: PTH112  which raises nothing
+            raise SettingsError(
+                f"no project can be made in {root.parent}: the {FOLDER} there is "
+                f"{_owner_of(root)}'s",
+                "Work in another folder, or set SPROV_DIR",
+            ) from None
+        return Project(root)
+
+
+def working_folder() -> Path:
+    """Return the working folder.
+
+    Raises:
+        UnavailableError: It was deleted.
+    """
+    from pathlib import Path
+
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise UnavailableError("the working folder was deleted") from None
+
+
+def _owner_of(path: Path) -> str:
+    import pwd
+
+    number = path.stat().st_uid
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"user {number}"
 
 
 class Endpoint(msgspec.Struct):

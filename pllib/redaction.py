@@ -21,7 +21,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import SettingsError
-from .settings import Redaction, load_section
+from .notices import warn
+from .settings import Redaction, Warn, load_section
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -399,14 +400,14 @@ def compiled(name: str, regex: str) -> re.Pattern[str]:
     return found
 
 
-def load(config: Path | None, environ: Mapping[str, str]) -> Redactor:
+def load(config: Path | None, environ: Mapping[str, str], warn: Warn = warn) -> Redactor:
     """Return the redactor of a project: its patterns and names besides those of the site.
 
     Raises:
         SettingsError: One of them is not usable.
     """
-    site = load_section(Redaction, None, environ)
-    ours = load_section(Redaction, config, environ)
+    site = load_section(Redaction, None, environ, warn=warn)
+    ours = load_section(Redaction, config, environ, warn=warn)
     texts = {**ours.patterns, **site.patterns}  # a project takes nothing of the site's away
     patterns = {name: compiled(name, regex) for name, regex in texts.items()}
     return Redactor(patterns, (*site.names, *ours.names))

@@ -31,6 +31,25 @@ def is_shared(root: Path) -> bool:
         return False
 
 
+def is_trusted(root: Path) -> bool:
+    """Tell whether a project's root is this user's, or was shared on purpose with a group of his.
+
+    Where everybody may write, as in /tmp, anybody could share one with a group that all are in:
+    there only one's own will do.  A link must be of who owns what it leads to.
+
+    Raises:
+        OSError: It is not there or can't be looked at.
+    """
+    link, found, around = root.lstat(), root.stat(), root.parent.stat()
+    if stat.S_ISLNK(link.st_mode) and link.st_uid != found.st_uid:
+        return False
+    if found.st_uid == os.geteuid():
+        return True
+    is_shared = found.st_mode & (GROUP_FOLDER | stat.S_IWOTH) == GROUP_FOLDER
+    is_member = found.st_gid in (os.getegid(), *os.getgroups())
+    return is_shared and is_member and not around.st_mode & stat.S_IWOTH
+
+
 def in_shared(path: Path) -> bool:
     """Tell whether a path lies in a project that is its group's.
 

@@ -11,14 +11,13 @@ import os
 import shlex
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 import click
 
 from pllib import launch, listening, telling
-from pllib.errors import Error, NotAProjectError
+from pllib.errors import Error
 from pllib.places import own_place
-from pllib.project import Project, find, read_endpoint
+from pllib.project import Project, find_or_new, read_endpoint
 from pllib.records import Accounted
 from pllib.settings import InSlurm, Running, Serving, from_process, load_section
 
@@ -53,8 +52,9 @@ def start(
     \b
         eval "$(sprov slurm start --export)"
     """
-    project = _project()
+    project = None
     try:
+        project = find_or_new()
         job_id(os.environ)  # elsewhere no folder is made
         options = {"interface": interface, "ports": ports}
         given = {name: text for name, text in options.items() if text is not None}
@@ -75,18 +75,10 @@ def _print(lines: Mapping[str, str], export: bool) -> None:
         click.echo(f"tracker and manager serve {lines['SPROV_DIR']} on {node}")
 
 
-def _said(project: Project, exc: Error | OSError) -> str:
+def _said(project: Project | None, exc: Error | OSError) -> str:
     if isinstance(exc, OSError):
-        return f"{exc.filename or project.root}: {exc.strerror}"
+        return f"{exc.filename or (project and project.root)}: {exc.strerror}"
     return " ".join(str(exc).split())
-
-
-def _project() -> Project:
-    """Return the project, to be made here if there is none, as ranks would."""
-    try:
-        return find()
-    except NotAProjectError:
-        return Project(Path.cwd() / ".sprov")
 
 
 def _start(
@@ -158,14 +150,15 @@ def _account(project: Project, name: str) -> None:
         return  # `sprov slurm sync` finds out later
 
 
-def _without(project: Project, exc: Error | OSError) -> tuple[dict[str, str], str]:
+def _without(project: Project | None, exc: Error | OSError) -> tuple[dict[str, str], str]:
     """Return what lets ranks go on without a tracker, and what that means.
 
     Their spools are in shared memory then: what failed may be a full disk, on which a session could
     not be opened.
     """
     cause = exc if isinstance(exc, OSError) else exc.__cause__
-    if isinstance(cause, OSError) and cause.errno in _UNWRITABLE:
+    is_unwritable = isinstance(cause, OSError) and cause.errno in _UNWRITABLE
+    if project is None or is_unwritable:
         return {"SPROV_MODE": "off"}, "nothing of this job is recorded"
     spools = os.environ.get("SPROV_SPOOL_DIR") or str(own_place())
     found = {"SPROV_DIR": str(project.root), "SPROV_MODE": "offline", "SPROV_SPOOL_DIR": spools}

@@ -54,7 +54,8 @@ COMMANDS = {
 @click.pass_context
 def cli(ctx: click.Context, debug: bool) -> None:
     """Record what batch jobs do, and ask about it."""
-    if ctx.invoked_subcommand != "run":  # which writes nothing but logs, and must run its command
+    # `run` writes nothing but logs, and must run its command; `slurm` checks for itself.
+    if ctx.invoked_subcommand not in ("run", "slurm"):
         from .formats import check_project
 
         check_project()

@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import click
+import msgspec
 
 from pllib.errors import SettingsError
 from pllib.project import FOLDER, Project
-from pllib.sharing import GROUP_FOLDER, is_shared, open_file, share
+from pllib.settings import SECTIONS, description_of
+from pllib.sharing import GROUP_FOLDER, is_shared, is_trusted, open_file, share
 
-_CONFIG = """\
-# Settings of sprov for this project.  Each can also be given as SPROV_<NAME> in the environment.
-[capture]
-# mode = "online"               # online, offline, off
-# spool_dir = ""                # node-local folder for spools
-# spool_limit_bytes = 1073741824
-# spool_full = "drop"           # drop (and count), block
-# flush_age_s = 0.25
-# close_timeout_s = 2.0
-# digest_limit_bytes = 8589934592   # larger files are not read to know copies of them
-# telemetry_s = 0.0             # sample process and node this often, seconds
-
-[serve]                         # SPROV_SERVE_<NAME>
-# interface = ""                # network interface to listen on, such as "ib0"
-# ports = ""                    # range to take ports from, such as "40000-40100"
-# indexes = ""                  # node-local folder for store, series and snapshots
-
-[run]                           # of `sprov run`: SPROV_RUN_<NAME>
-# telemetry_s = 1.0
-# files = "audit"               # audit, off
-# exclude = []                  # folders whose files are not recorded
-
-[retention]                     # of `sprov gc`: SPROV_RETENTION_<NAME>
-# keep_days = 0.0               # archive journals that nobody wrote for so long; 0: never
-# archive = ""                  # folder for them; empty for .sprov/archive
-
-[slurm]                         # SPROV_SLURM_<NAME>
-# tracker = "auto"              # auto, dedicated, shared
-# spool_dir = ""                # node-local folder for ranks' spools
+_HEAD = """\
+# Settings of sprov for this project.  Each can also be given in the environment, as the name beside
+# its section and its own in capitals; lists have colons between their items there.
 """
+_COMMENT_AT = 36
 
 
 @click.command()
@@ -60,17 +38,37 @@ def init(folder: Path, group: str | None) -> None:
         sprov init /project/climate --group climate
     """
     project = Project(folder.absolute() / FOLDER)
-    existed = project.root.is_dir()
+    existed = os.path.isdir(project.root)  # noqa: PTH112  which raises nothing
+    if existed and not is_trusted(project.root):
+        raise SettingsError(
+            f"{project.root} is somebody else's, and not shared with a group of yours",
+            "Make the project in a folder of your own",
+        )
     if group is not None:
         _share(project.root, group)
     project.create()
     if not project.config.exists():
         with open(open_file(project.config, os.O_WRONLY | os.O_CREAT), "w") as file:
-            file.write(_CONFIG)
+            file.write(default_config())
     shared = f", shared by group {_group_of(project.root)}" if is_shared(project.root) else ""
     click.echo(f"{'kept' if existed else 'made'} {project.root}{shared}")
     if shared and (closed := _closed_to_group(project.root)):
         click.echo(f"sprov: the group can't enter {closed}: chmod g+x and chgrp it", err=True)
+
+
+def default_config() -> str:
+    """Return a configuration file with every setting in it as a comment, at its default."""
+    return "\n".join([_HEAD, *map(_section, SECTIONS)])
+
+
+def _section(section: type[msgspec.Struct]) -> str:
+    name, prefix = SECTIONS[section]
+    defaults = section()  # TOML writes texts, numbers and empty lists as JSON does
+    lines = [f"{f'[{name}]':{_COMMENT_AT}}# {prefix}<NAME>"]
+    for setting in section.__struct_fields__:
+        text = f"# {setting} = {json.dumps(getattr(defaults, setting))}"
+        lines.append(f"{text:{_COMMENT_AT - 1}} # {description_of(section, setting)}")
+    return "\n".join([*lines, ""])
 
 
 def _share(root: Path, name: str) -> None:

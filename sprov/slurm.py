@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .formats import check_project
 from .lazy import Entry, LazyGroup
 
 COMMANDS = {
@@ -17,6 +18,13 @@ COMMANDS = {
 }
 
 
+UNCHECKED = ("submit",)
+"""It checks the project itself, since no fault of it may keep a job from being submitted."""
+
+
 @click.group(cls=LazyGroup, table=COMMANDS)
-def slurm() -> None:
+@click.pass_context
+def slurm(ctx: click.Context) -> None:
     """Provenance of Slurm jobs."""
+    if ctx.invoked_subcommand not in UNCHECKED:
+        check_project()

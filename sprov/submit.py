@@ -11,16 +11,18 @@ from pathlib import Path
 import click
 
 from pllib import kept, redaction
-from pllib.errors import NotAProjectError, SettingsError
+from pllib.errors import Error, SettingsError
 from pllib.identity import digest
 from pllib.launch import console_script
-from pllib.project import Project, find
+from pllib.project import Project, find, find_or_new
 from pllib.sharing import make_folder, open_file
 from slurm import batch, guard, srun_line, submission
 from slurm.batch import Script, Tools
 from slurm.commands import find as find_command
 from slurm.options import Line
 from slurm.submission import Submission
+
+from .formats import check_project
 
 SUBMITTED = "submitted"
 """Folder in a project of the scripts that were made, where `scontrol show job` says they are."""
@@ -49,9 +51,11 @@ def submit(again: str | None, yes: bool, words: tuple[str, ...]) -> None:
 def _once_more(run: str, options: tuple[str, ...], *, sure: bool) -> int:
     from .again import ask_again
 
+    check_project()
     project = find()
     submitted = ask_again(project, run, options, sure=sure)
-    return _submit(project, submitted, Script(submitted.name, kept.read(project, submitted.script)))
+    script = Script(submitted.name, kept.read(project, submitted.script))
+    return _submit(submitted, _make(project, submitted, script))
 
 
 def _first(words: tuple[str, ...]) -> int:
@@ -66,7 +70,8 @@ def _first(words: tuple[str, ...]) -> int:
     if not batch.is_wrappable(script.text) or _only_asks(line):
         return _sbatch(words, stdin)
     try:
-        project = _project()
+        check_project()
+        project = find_or_new().create()
         made = Submission(
             script=submission.keep_script(project, script.text),
             name=script.name,
@@ -76,10 +81,12 @@ def _first(words: tuple[str, ...]) -> int:
             folder=os.getcwd(),  # noqa: PTH109
             environment=submission.settings(os.environ),
         )
-        return _submit(project, made, script)
-    except OSError as exc:  # such as a project that can't be written
-        click.echo(f"sprov: {exc}; the job is submitted without provenance", err=True)
+        job_script = _make(project, made, script)
+    except (Error, OSError) as exc:  # such as settings or a project that can't be read or written
+        reason = " ".join(str(exc).split())
+        click.echo(f"sprov: {reason}; the job is submitted without provenance", err=True)
         return _sbatch(words, stdin)
+    return _submit(made, job_script)
 
 
 def _standard_input(line: Line) -> bytes | None:
@@ -92,16 +99,8 @@ def _only_asks(line: Line) -> bool:
     return any(name in ("help", "usage", "version") for name, _ in line.options)
 
 
-def _project() -> Project:
-    """Return the project, or that of the working folder, which its ranks would make."""
-    try:
-        return find().create()
-    except NotAProjectError:
-        return Project(Path.cwd() / ".sprov").create()
-
-
-def _submit(project: Project, submitted: Submission, script: Script) -> int:
-    """Hand the job script that is made around a script to `sbatch`; return its exit status."""
+def _make(project: Project, submitted: Submission, script: Script) -> Path:
+    """Write the job script that is made around a script; return its path."""
     variables = {
         "SPROV_DIR": str(project.root),
         "SPROV_JOB_SCRIPT": submitted.script,
@@ -109,11 +108,15 @@ def _submit(project: Project, submitted: Submission, script: Script) -> int:
     }
     if submitted.again_of:
         variables["SPROV_AGAIN_OF"] = submitted.again_of
-    text = batch.job_script(script, tools(), variables)
-    path = _write(project, script.name, text)
+    return _write(project, script.name, batch.job_script(script, tools(), variables))
+
+
+def _submit(submitted: Submission, job_script: Path) -> int:
+    """Hand a job script that was made to `sbatch`; return its exit status."""
     if not Path(submitted.folder).is_dir():
         raise SettingsError(f"the folder {submitted.folder} is not there any more")
-    return _sbatch([*submitted.options, str(path), *submitted.arguments], submitted=submitted)
+    words = [*submitted.options, str(job_script), *submitted.arguments]
+    return _sbatch(words, submitted=submitted)
 
 
 def tools() -> Tools:

@@ -1,0 +1,77 @@
+"""How a program enters a session: whatever is wrong with us, it runs on as it would without.
+
+Only an argument of the program's own call may raise, and before anything else is looked at.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .errors import Error, NotAProjectError, SettingsError
+from .foreign import is_theirs
+from .notices import write
+from .off import OFF, Off
+
+if TYPE_CHECKING:
+    from .session import Session
+
+LOCAL_RANKS = (
+    "LOCAL_RANK", "MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID",
+)  # fmt: skip
+"""Which of a node's ranks this is.  Source: torchrun, MPICH 5 hydra, Open MPI 5, srun(1)."""
+
+
+def enter(arguments: dict[str, Any]) -> Session | Off:
+    """Open a session, or what stands in for one if capture is off or none can be opened.
+
+    Raises:
+        SettingsError: An argument is not usable.
+    """
+    from .settings import Settings, check, is_off
+
+    mode, given = arguments["mode"], arguments["settings"]
+    if is_off(os.environ) or mode == "off":
+        return OFF
+    _check_arguments(arguments)
+    check(Settings, {**(given or {}), **({} if mode is None else {"mode": mode})})
+    try:
+        from .opening import open_session
+
+        session = open_session(**arguments)
+    except Exception as exc:
+        if is_theirs(exc):
+            raise
+        _tell(exc)
+        return OFF
+    return OFF if session is None else session
+
+
+def _check_arguments(arguments: dict[str, Any]) -> None:
+    for name in ("settings", "facts"):
+        if not isinstance(arguments[name], Mapping | None):
+            raise SettingsError(f"{name}={arguments[name]!r:.80} is no mapping")
+    if not isinstance(arguments["tags"], Iterable):
+        raise SettingsError(f"tags={arguments['tags']!r:.80} is no text and no list of texts")
+
+
+def _tell(exc: Exception) -> None:
+    """Say why there is no session; what all ranks of a node know only the first of them says."""
+    is_common = isinstance(exc, SettingsError | NotAProjectError | OSError)
+    if not is_common or is_first_here(os.environ):
+        write(f"{_reason(exc)}; the program runs without provenance")
+
+
+def is_first_here(environ: Mapping[str, str]) -> bool:
+    """Tell whether this is the first rank of its launch on this node, as far as is known."""
+    found = next((environ[name] for name in LOCAL_RANKS if environ.get(name)), "0")
+    return not found.strip("0")
+
+
+def _reason(exc: Exception) -> str:
+    if isinstance(exc, Error):
+        return str(exc)
+    if isinstance(exc, OSError) and exc.strerror:
+        return f"{exc.filename}: {exc.strerror}" if exc.filename else exc.strerror
+    return f"{type(exc).__name__}: {exc}"
