@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from pllib import listening
+from pllib import lifeline, listening
 from pllib.launch import console_script
 from pllib.project import find
 from pllib.settings import Serving, load_section
@@ -37,6 +37,7 @@ def manager() -> None:
 @click.option("--certificate", help="PEM file: serve HTTPS.")
 @click.option("--key", help="PEM file with the certificate's key, if it is not in the same.")
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Written once it answers.")
+@click.option(lifeline.OPTION, "starter", type=int, hidden=True, help="As of `pllib.lifeline`.")
 def serve(
     name: str,
     bind: str,
@@ -44,6 +45,7 @@ def serve(
     certificate: str | None,
     key: str | None,
     ready_file: Path | None,
+    starter: int | None,
 ) -> None:
     """Run the manager in the foreground, until SIGTERM.
 
@@ -59,6 +61,8 @@ def serve(
     daemon = Manager(project, file, listening.parse(bind), console_script(), settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())
+    if starter is not None:
+        lifeline.watch(starter, daemon.stop)
     if ready_file is not None:
         ready_file.write_text(f"{daemon.url}\n")
     daemon.run()

@@ -18,7 +18,6 @@ import click
 
 from pllib import launch, waiting
 from pllib.errors import Error, LogError, UnavailableError
-from pllib.listening import is_daemon
 from pllib.project import Endpoint, Project, find, read_endpoint
 from pllib.settings import Serving, load_section
 from pllib.sharing import OWNERS_ALONE
@@ -142,11 +141,11 @@ def _end_daemons(project: Project, name: str, silent: list[str]) -> list[str]:
 
 
 def _end(endpoint: Endpoint, name: str, project: Project) -> None:
-    from .serve import end
+    from .daemons import end, running
 
     if endpoint.host == launch.host():
-        if is_daemon(endpoint.serve_pid):
-            end(endpoint.serve_pid)
+        for pid in running(project.endpoint(name)):
+            end(pid)
         chosen = load_section(Serving, project.config, os.environ).indexes
         folder = service.index_folder(project, chosen, name, endpoint.host, os.environ)
         shutil.rmtree(folder, ignore_errors=True)  # of daemons that were killed

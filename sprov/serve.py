@@ -1,6 +1,7 @@
 """`sprov serve` and `sprov stop`: tracker and manager as one service.
 
-They are two processes that find each other by the endpoint file.  One that dies is started again.
+They are two processes that find each other by the endpoint file.  One that dies is started again;
+when `sprov serve` itself is killed both end (`pllib.lifeline`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import os
 import select
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -25,64 +25,17 @@ from pllib.project import (
     Project,
     choose_endpoint,
     find,
-    leave_endpoint,
     read_endpoint,
     update_endpoint,
 )
 from pllib.settings import Serving, load_section
 
 from . import scratch
+from .daemons import Daemon, end, end_left, leave, running
 from .extras import require
 
 READY_TIMEOUT_S = 30.0
-DRAIN_S = 15.0
-STOP_TIMEOUT_S = 40.0
 SETTLE_S = 10.0
-MAX_RESTARTS = 5
-"""Within `RESTART_WINDOW_S`; a daemon that dies faster has a reason that it prints."""
-RESTART_WINDOW_S = 60.0
-PAUSE_S = 10.0
-
-
-class Daemon:
-    """A child process that is started again when it dies."""
-
-    def __init__(self, name: str, command: list[str]) -> None:
-        self.name = name
-        self._command = command
-        self._deaths: list[float] = []
-        self._start_at = 0.0
-        """Not before then is it started again; 0 if it need not wait."""
-        self.process = subprocess.Popen(command, start_new_session=True)
-
-    def revive(self) -> None:
-        """Start it again if it is dead: at once, or after a pause if it dies too often.
-
-        It is never given up: what it lacks, such as space on a disk, may come back.
-        """
-        if self.process.poll() is None or time.monotonic() < self._start_at:
-            return
-        if self.process.returncode != -signal.SIGKILL and not self._start_at and self._dies_often():
-            click.echo(f"sprov: {self.name} keeps ending; again in {PAUSE_S:g} s", err=True)
-            self._start_at = time.monotonic() + PAUSE_S
-            return
-        click.echo(f"sprov: {self.name} ended ({self.process.returncode}), restarted", err=True)
-        self._start_at = 0.0
-        self.process = subprocess.Popen(self._command, start_new_session=True)
-
-    def _dies_often(self) -> bool:
-        now = time.monotonic()
-        self._deaths = [at for at in self._deaths if now - at < RESTART_WINDOW_S] + [now]
-        return len(self._deaths) > MAX_RESTARTS
-
-    def stop(self) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)  # SIGTERM may be blocked
-            try:
-                self.process.wait(DRAIN_S)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
 
 
 @click.command()
@@ -133,7 +86,7 @@ def serve(
         scratch.claim(indexes.parent)
         scratch.sweep(indexes.parent)
     settings = tls.chosen(load_section(Serving, project.config, os.environ), certificate, key)
-    _refuse_second(endpoint_file)
+    end_left(endpoint_file)
     bind = bind or listening.default_bind(settings.interface, settings.ports, os.environ)
     _check(bind, settings)
     options = {
@@ -159,7 +112,10 @@ def _serve(
     """Run the two daemons until the end; without `drain` their store goes with them."""
     update_endpoint(endpoint_file, serve_pid=os.getpid(), host=launch.host())
     script = launch.console_script()
-    daemons = [Daemon(room, [script, room, "serve", *given]) for room, given in options.items()]
+    daemons = [
+        Daemon(room, [script, room, "serve", *given], endpoint_file)
+        for room, given in options.items()
+    ]
     try:
         _wait_ready(endpoint_file, daemons)
         click.echo(
@@ -173,9 +129,7 @@ def _serve(
             daemons[1].process.kill()
         for daemon in daemons:
             daemon.stop()
-        leave_endpoint(
-            endpoint_file, serve_pid=0, tracker="", manager="", tracker_pid=0, manager_pid=0
-        )
+        leave(endpoint_file, daemons)
 
 
 def _check(bind: str, settings: Serving) -> None:
@@ -233,17 +187,6 @@ def _signals(batch_pid: int | None) -> Ends:
         raise UnavailableError(f"there is no process {batch_pid}") from exc
 
 
-def _refuse_second(endpoint_file: Path) -> None:
-    if not endpoint_file.exists():
-        return
-    endpoint = read_endpoint(endpoint_file)
-    if endpoint.host == launch.host() and listening.is_daemon(endpoint.serve_pid):
-        raise UnavailableError(
-            f"`sprov serve` runs already, as process {endpoint.serve_pid}",
-            "`sprov stop` ends it, or give this one another --name",
-        )
-
-
 def _wait_ready(endpoint_file: Path, daemons: list[Daemon]) -> None:
     """Wait until both have said in the endpoint file where they are."""
     deadline = time.monotonic() + READY_TIMEOUT_S
@@ -285,14 +228,16 @@ def stop(name: str | None) -> None:
             f"the daemons run on {endpoint.host}, and this is {launch.host()}",
             "Call `sprov stop` there",
         )
-    pids = [endpoint.serve_pid, endpoint.tracker_pid, endpoint.manager_pid] if endpoint else []
-    running = [pid for pid in pids if listening.is_daemon(pid)]
-    if not running:
+    pids = running(path) if path is not None else []
+    if path is None or not pids:
         raise UnavailableError("no daemon runs here")
-    if endpoint and endpoint.tracker_pid in running and endpoint.manager_pid in running:
+    serve_pid = endpoint.serve_pid if endpoint else 0
+    if endpoint and {endpoint.tracker_pid, endpoint.manager_pid} <= set(pids):
         _settle(endpoint)
-    for pid in running[:1] if endpoint and running[0] == endpoint.serve_pid else running:
+    for pid in pids[:1] if pids[0] == serve_pid else pids:
         end(pid)
+    for pid in running(path):
+        end(pid)  # what `sprov serve` had no time to end
     click.echo("stopped")
 
 
@@ -308,30 +253,3 @@ def _endpoint_file(project: Project, name: str | None) -> Path | None:
     if name is not None:
         return project.endpoint(name)
     return choose_endpoint(project, os.environ)
-
-
-def end(pid: int) -> None:
-    """Have a daemon drain and end; returns when the process is gone.
-
-    Raises:
-        UnavailableError: It does not end.
-    """
-    try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        _interrupt(handle, pid)
-        if not select.select([handle], [], [], STOP_TIMEOUT_S)[0]:
-            raise UnavailableError(f"process {pid} does not end", "It may be draining; try again")
-    finally:
-        os.close(handle)
-
-
-def _interrupt(handle: int, pid: int) -> None:
-    try:
-        signal.pidfd_send_signal(handle, signal.SIGINT)
-    except PermissionError:
-        owner = os.stat(f"/proc/{pid}").st_uid  # noqa: PTH116
-        hint = "Who started it can end it"
-        raise UnavailableError(f"process {pid} is of user {owner}", hint) from None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from pllib import listening
+from pllib import lifeline, listening
 from pllib.project import find
 from pllib.settings import from_process
 
@@ -34,7 +34,10 @@ def tracker() -> None:
     help="How long the end waits for the manager to take what is journalled, seconds.",
 )
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Written once ranks may come.")
-def serve(name: str, bind: str, drain_s: float, ready_file: Path | None) -> None:
+@click.option(lifeline.OPTION, "starter", type=int, hidden=True, help="As of `pllib.lifeline`.")
+def serve(
+    name: str, bind: str, drain_s: float, ready_file: Path | None, starter: int | None
+) -> None:
     """Run the tracker in the foreground, until SIGTERM.
 
     \b
@@ -48,6 +51,8 @@ def serve(name: str, bind: str, drain_s: float, ready_file: Path | None) -> None
         click.echo(f"sprov: {warning}", err=True)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())
+    if starter is not None:
+        lifeline.watch(starter, daemon.stop)
     if ready_file is not None:
         ready_file.write_text(f"{daemon.server.url}\n")
     daemon.run()

@@ -13,11 +13,15 @@ import pytest
 from harness import SCRIPT, TRANSFORMATIONS, Site, wait_until
 
 from pllib.errors import UnavailableError
+from pllib.listening import is_daemon
+from pllib.project import update_endpoint
 from sprov import scratch
+from sprov.daemons import Daemon
 
 
 def start(site: Site, *options: str) -> subprocess.Popen[bytes]:
     ready = site.folder / "ready"
+    ready.unlink(missing_ok=True)
     command = [SCRIPT, "serve", "--ready-file", str(ready), *options]
     site.server = subprocess.Popen(command, cwd=site.folder, env=site.environment())
     wait_until(lambda: ready.exists() or site.server.poll() is not None)
@@ -74,3 +78,78 @@ def test_what_killed_jobs_left_is_swept_and_what_others_made_is_refused(tmp_path
     (tmp_path / "link").symlink_to("recent")
     with pytest.raises(UnavailableError, match="not this user's alone"):
         scratch.claim(tmp_path / "link")
+
+
+def pids(site: Site) -> list[int]:
+    return [site.endpoint.tracker_pid, site.endpoint.manager_pid]
+
+
+def are_gone(processes: list[int]) -> bool:
+    return not any(is_daemon(pid) for pid in processes)
+
+
+def is_interrupted(pid: int) -> bool:
+    """Tell whether SIGINT waits for a process.  Source: proc(5), ``ShdPnd``."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (pending,) = (line.split()[1] for line in lines if line.startswith("ShdPnd"))
+    return bool(int(pending, 16) & 1 << signal.SIGINT - 1)
+
+
+def test_daemons_end_with_a_serve_that_is_killed(site: Site):
+    """And what they serve can be served again at once, ended, and taken in."""
+    served = start(site)
+    site.run("steps.py", "5")
+    left = pids(site)
+    served.kill()
+    served.wait()
+    start(site)
+    assert are_gone(left)
+    assert site.count(TRANSFORMATIONS) == 5
+    left = pids(site)
+    site.server.kill()
+    site.server.wait()
+    wait_until(lambda: are_gone(left))
+    assert "no daemon runs here" in site.sprov("stop", status=4)
+    site.sprov("ingest")
+    assert site.verify()["journalled"] == site.verify()["captured"]
+
+
+def test_stop_ends_daemons_that_outlive_their_serve(site: Site):
+    """Stopped ones do not see that it is gone; nor does the endpoint file need to tell of them."""
+    served = start(site)
+    left = pids(site)
+    for pid in left:
+        os.kill(pid, signal.SIGSTOP)
+    served.kill()
+    served.wait()
+    (site.project.endpoints / "local.json").unlink()
+    stopping = subprocess.Popen([SCRIPT, "stop", "--name", "local"], env=site.environment())
+    try:
+        wait_until(lambda: any(map(is_interrupted, left)))
+    finally:
+        for pid in left:
+            os.kill(pid, signal.SIGCONT)
+    assert stopping.wait(60) == 0
+    assert are_gone(left)
+
+
+def test_a_daemon_that_is_killed_before_it_serves_is_not_restarted_at_once_for_ever(
+    site: Site, capfd: pytest.CaptureFixture[str]
+):
+    """Each time it waits twice as long, and says so."""
+    endpoint_file = site.project.endpoint("local")
+    update_endpoint(endpoint_file, serve_pid=os.getpid())
+    daemon = Daemon("tracker", ["sh", "-c", "kill -KILL $$"], endpoint_file)
+    pauses = []
+    for _ in range(3):
+        daemon.process.wait()
+        daemon.revive()
+        pauses.append(daemon.process.pid)
+        daemon._start_at = 0.001  # the pause is over
+        daemon.revive()
+    daemon.process.wait()
+    daemon.stop()
+    said = capfd.readouterr().err
+    assert [line.rpartition("again in ")[2] for line in said.splitlines()] == ["1 s", "2 s", "4 s"]
+    assert "tracker was ended by signal 9 before it served" in said
+    assert len(set(pauses)) == 3
