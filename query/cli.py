@@ -179,7 +179,8 @@ def diff(run: str, other: str, every: bool, form: str, live: bool, job: str | No
 @click.command()
 @click.argument("run", default="@last")
 @click.argument("names", nargs=-1)
-@click.option("--csv", "as_csv", is_flag=True, help="All points, as CSV.")
+@click.option("--csv", "as_csv", is_flag=True, help="All points of all attempts, as CSV.")
+@click.option("--attempts", is_flag=True, help="A row for each attempt that logged a step.")
 @click.option("--plot", is_flag=True, help="Draw curves in the terminal.")
 @click.option(
     "-o",
@@ -194,6 +195,7 @@ def metrics(
     run: str,
     names: tuple[str, ...],
     as_csv: bool,
+    attempts: bool,
     plot: bool,
     picture: Path | None,
     form: str,
@@ -201,6 +203,9 @@ def metrics(
     job: str | None,
 ) -> None:
     """Print a run's series: in table and curves the mean over ranks at each step.
+
+    Where several attempts logged a step the latest counts, and where a rank logged it twice the
+    last value.
 
     Series without steps, such as telemetry, are shown when they are named.
 
@@ -219,15 +224,16 @@ def metrics(
     if plot or picture is not None:
         from .plot import draw
 
-        points = read_series(asked, found["run"], list(names))
+        points = read_series(asked, found["run"], list(names), counted=True)
         draw(points if names else stepped(points), found, picture, terminal=plot)
         return
     if as_csv or form != "table":
-        columns = ["name", "rank", "step", "at_ns", "value"]
+        columns = ["name", "rank", "step", "at_ns", "value", "attempt"]
         points = read_points(asked, found["run"], list(names))
         print_rows(points, columns, "csv" if as_csv else form)
         return
-    rows, columns = tabulated(read_steps(asked, found["run"], list(names)), whole=bool(names))
+    steps = read_steps(asked, found["run"], list(names), attempts=attempts)
+    rows, columns = tabulated(steps, whole=bool(names))
     print_rows(rows, columns, "table")
 
 

@@ -2,6 +2,9 @@
 
 A point that lies in several files, after a replay, is one: it is known by (log id, seq).  Only
 files that may have points in common are searched for such, which takes ten times as long.
+
+What counts: at a step, the points of the latest attempt that has any there, and of each of its
+ranks the one that was said last.  A mean is over those ranks.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pllib.errors import QueryError, UnavailableError
-from pllib.identity import ID_BASE, is_one
+from pllib.identity import ID_BASE, activity, is_one
+from pllib.moments import sortable
 
 from .engine import Engine
 from .seriesfiles import folder_of
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 _RUN = f"{ID_BASE}run/"
+_ACTIVITY = f"{ID_BASE}activity/"
 _MOST_VALUES = 500
 """Runs that a query is asked by name; for more it is asked for all."""
 _ATTEMPTS = 5
@@ -37,31 +42,50 @@ _EMPTY = """SELECT ''::VARCHAR AS run, ''::BLOB AS log_id, 0::BIGINT AS seq, '' 
 '' AS activity, 0::INTEGER AS rank, '' AS name, 0::BIGINT AS step, 0::BIGINT AS at_ns,
 0::DOUBLE AS value WHERE false"""
 
+_SESSIONS = """SELECT ?part ?restart ?started {{
+?attempt provml:isPartOf <{run}> ; a sprov:Attempt ; sprov:restart ?restart .
+?part provml:isPartOf ?attempt ; a provml:WorkflowExecution ; prov:startedAtTime ?started }}"""
+_ORDERED = "SELECT *, nth << 43 | seq AS place FROM points JOIN logs USING (log_id) {where}"
+"""`place` orders what a rank said: by session, then by sequence, since clocks may be set back."""
+_POINTS = f"""SELECT name, rank, step, at_ns, value, attempt FROM ({_ORDERED})
+ORDER BY name, step, rank, place"""
 _SERIES = "SELECT name, rank, step, at_ns, value FROM points {where}"
-_POINTS = f"{_SERIES} ORDER BY name, step, rank, at_ns"
-_STEPS = "SELECT step, name, avg(value) AS value FROM points {where} GROUP BY step, name"
+_COUNTED = f"""SELECT name, rank, step, at_ns, value FROM (
+SELECT name, rank, step, attempt, arg_max(at_ns, place) AS at_ns, arg_max(value, place) AS value
+FROM ({_ORDERED}) WHERE step IS NOT NULL GROUP BY ALL
+UNION ALL SELECT name, rank, step, attempt, at_ns, value FROM ({_ORDERED}) WHERE step IS NULL)
+QUALIFY attempt = max(attempt) OVER (PARTITION BY name, step)"""
+_ATTEMPTED = f"""SELECT step, name, attempt, avg(value) AS value FROM (
+SELECT step, name, attempt, arg_max(value, place) AS value FROM ({_ORDERED})
+GROUP BY step, name, attempt, rank, CASE WHEN step IS NULL THEN place END) GROUP BY ALL"""
+_STEPS = f"""SELECT step, name, arg_max(value, attempt) AS value FROM ({_ATTEMPTED})
+GROUP BY step, name"""
 _NAMES = "SELECT DISTINCT ?name {{ ?s a sprov:Series ; sprov:run <{run}> ; rdfs:label ?name }}"
 _ORDER = ("name", "rank", "step", "at_ns")
 
 
-def read_series(engine: Engine, run: str, names: Sequence[str] = ()) -> pa.Table:
+def read_series(
+    engine: Engine, run: str, names: Sequence[str] = (), *, counted: bool = False
+) -> pa.Table:
     """Return a run's points by name, rank, step and time: name, rank, step, at_ns, value.
 
     Args:
         run: IRI.
         names: All series if empty.
+        counted: Only those that count.
 
     Raises:
         UnavailableError: A file that the store names can't be read.
     """
-    table = _of_names(engine, run, _SERIES, names)
+    table = _of_names(engine, run, _COUNTED if counted else _SERIES, names)
     if _in_order(table):
         return table
     return table.sort_by([(name, "ascending") for name in _ORDER])
 
 
 def read_points(engine: Engine, run: str, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return points by name, step and rank, as rows: for some thousands, else `read_series`.
+    """Return all points by name, step, rank and order, as rows: for some thousands, else
+    `read_series`.
 
     Raises:
         UnavailableError: A file that the store names can't be read.
@@ -70,13 +94,21 @@ def read_points(engine: Engine, run: str, names: Sequence[str]) -> list[dict[str
     return rows
 
 
-def read_steps(engine: Engine, run: str, names: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Return what `by_step` does for a run's points, however many there are.
+def read_steps(
+    engine: Engine, run: str, names: Sequence[str] = (), *, attempts: bool = False
+) -> list[dict[str, Any]]:
+    """Return a row for each step: ``step``, and by its name the mean over ranks of each series.
+
+    As in IEEE 754 the mean is NaN when one of the points is: a rank that fails must show.  Points
+    without a step share a row, the last.
+
+    Args:
+        attempts: A row for each step and ``attempt``.
 
     Raises:
         UnavailableError: A file that the store names can't be read.
     """
-    return _rows(_of_names(engine, run, _STEPS, names))
+    return _rows(_of_names(engine, run, _ATTEMPTED if attempts else _STEPS, names))
 
 
 def check_names(engine: Engine, run: str, names: Sequence[str]) -> None:
@@ -109,32 +141,32 @@ def tabulated(rows: list[dict[str, Any]], *, whole: bool) -> tuple[list[dict[str
         whole: Keep series without steps beside those with; else they are there only by themselves.
     """
     known = [row for row in rows if row["step"] is not None]
+    keys = [name for name in ("step", "attempt") if any(name in row for row in rows)] or ["step"]
     if rows and not known:
-        means = [{"name": name, "mean": mean} for name, mean in rows[-1].items() if name != "step"]
-        return sorted(means, key=lambda row: str(row["name"])), ["name", "mean"]
+        means = [
+            {**{key: row[key] for key in keys[1:]}, "name": name, "mean": mean}
+            for row in rows
+            for name, mean in row.items()
+            if name not in keys
+        ]
+        return sorted(means, key=lambda row: str(row["name"])), ["name", *keys[1:], "mean"]
     shown = rows if whole else known
-    return shown, ["step", *sorted({name for row in shown for name in row} - {"step"})]
-
-
-def by_step(points: list[dict[str, Any]] | pa.Table) -> list[dict[str, Any]]:
-    """Return a row for each step: ``step``, and by its name the mean over ranks of each series.
-
-    As in IEEE 754 the mean is NaN when one of the points is: a rank that fails must show.  Points
-    without a step share a row, the last.
-    """
-    import pyarrow as pa
-
-    table = pa.Table.from_pylist(points) if isinstance(points, list) else points
-    if not table.num_rows:
-        return []
-    means = table.group_by(["step", "name"]).aggregate([("value", "mean")])
-    return _rows(means.rename_columns(["step", "name", "value"]))
+    return shown, [*keys, *sorted({name for row in shown for name in row} - {*keys})]
 
 
 def ask_points(
-    engine: Engine, runs: Iterable[str] | None, sql: str, parameters: Sequence[Any] = ()
+    engine: Engine,
+    runs: Iterable[str] | None,
+    sql: str,
+    parameters: Sequence[Any] = (),
+    *,
+    with_logs: bool = False,
 ) -> pa.Table:
     """Answer SQL on the view that `points_relation` makes.
+
+    Args:
+        with_logs: And on the table ``logs`` of the only run: log_id, attempt, and `nth` of the
+            run's sessions it is.
 
     Raises:
         QueryError: The SQL is wrong.
@@ -147,6 +179,8 @@ def ask_points(
     def ask() -> pa.Table:
         with duckdb.connect() as connection:
             _make_view(connection, engine, asked)
+            if with_logs and asked:
+                _add_logs(connection, engine, asked[0])
             return connection.sql(sql, params=list(parameters)).to_arrow_table()
 
     try:
@@ -209,6 +243,26 @@ def _make_view(
     connection.execute(f"CREATE OR REPLACE TEMP VIEW points AS {body}")
 
 
+def _add_logs(connection: duckdb.DuckDBPyConnection, engine: Engine, run: str) -> None:
+    """Make the table ``logs``; of a session whose beginning was lost, the attempt is not known."""
+    import pyarrow as pa
+
+    sessions = {
+        row["part"].removeprefix(_ACTIVITY): (int(row["restart"]), sortable(row["started"]))
+        for row in engine.select(_SESSIONS.format(run=_checked(run)))
+    }
+    there = connection.execute("SELECT DISTINCT log_id FROM points").fetchall()
+    ordered = sorted(
+        (*sessions.get(activity(log_id, 0), (-1, "")), log_id) for (log_id,) in there
+    )  # fmt: skip
+    columns = {
+        "log_id": pa.array([log_id for _, _, log_id in ordered], pa.binary()),
+        "attempt": pa.array([restart for restart, _, _ in ordered], pa.int64()),
+        "nth": pa.array(range(len(ordered)), pa.int64()),
+    }
+    connection.register("logs", pa.table(columns))
+
+
 def _selects(run: str, folder: Path, names: list[str], distinct: str) -> list[str]:
     if not names:
         return []
@@ -258,7 +312,9 @@ def _arranged(folder: Path, names: list[str]) -> tuple[list[str], set[str]]:
 
 def _of_names(engine: Engine, run: str, sql: str, names: Sequence[str]) -> pa.Table:
     where = f"WHERE name IN ({', '.join('?' for _ in names)})" if names else ""
-    return ask_points(engine, [run], sql.format(where=where), list(names))
+    n_times = sql.count("{where}")
+    text = sql.format(where=where)
+    return ask_points(engine, [run], text, [*names] * n_times, with_logs="logs" in text)
 
 
 def _in_order(table: pa.Table) -> bool:
@@ -285,10 +341,11 @@ def _ascends(column: pa.ChunkedArray) -> bool:
 
 
 def _rows(means: pa.Table) -> list[dict[str, Any]]:
-    """Turn step, name and value into a row for each step."""
-    rows: dict[int | None, dict[str, Any]] = {}
-    ordered = means.sort_by([("step", "ascending"), ("name", "ascending")])  # nulls come last
-    columns = [ordered[name].to_pylist() for name in ("step", "name", "value")]
-    for step, name, value in zip(*columns, strict=True):
-        rows.setdefault(step, {"step": step})[name] = value
+    """Turn step, name and value, and maybe attempt, into a row for each step (and attempt)."""
+    keys = [name for name in ("step", "attempt") if name in means.column_names]
+    rows: dict[tuple[int | None, ...], dict[str, Any]] = {}
+    ordered = means.sort_by([(name, "ascending") for name in (*keys, "name")])  # nulls come last
+    columns = [ordered[name].to_pylist() for name in (*keys, "name", "value")]
+    for *key, name, value in zip(*columns, strict=True):
+        rows.setdefault(tuple(key), dict(zip(keys, key, strict=True)))[name] = value
     return list(rows.values())

@@ -312,19 +312,24 @@ def _results(read: Reader) -> list[Row]:
 
 
 def _series(read: Reader) -> list[Row]:
-    """Return series by name, those of all ranks together."""
+    """Return series by name, those of all ranks together; `last` is of the latest attempt."""
     ids = read.back("sprov:run", [read.run], "series")
     name, unit = read.known(ids, "rdfs:label"), read.known(ids, "sprov:unit")
     numbers = {
         term_: {each: float(n) for each, n in read.known(ids, f"sprov:{term_}").items()}
         for term_ in ("points", "notFinite", "last", "least", "most", "rank")
     }
+    places = _places(read, numbers["rank"], ids)
     groups: dict[str, list[str]] = defaultdict(list)
-    for each in sorted(ids, key=lambda each: numbers["rank"].get(each, 0)):
+    for each in sorted(ids, key=lambda each: places[each]):
         groups[name.get(each, "")].append(each)
 
     def of(term_: str, found: list[str]) -> list[float]:
         return [numbers[term_][each] for each in found if each in numbers[term_]]
+
+    def last(found: list[str]) -> float | None:
+        latest = [each for each in found if places[each][0] == places[found[-1]][0]]
+        return next(iter(of("last", latest[::-1])), None)
 
     return [
         {
@@ -333,12 +338,25 @@ def _series(read: Reader) -> list[Row]:
             "ranks": len({numbers["rank"].get(one) for one in found}),
             "points": int(sum(of("points", found))) if of("points", found) else None,
             "not_finite": int(sum(of("notFinite", found))),
-            "last": next(iter(of("last", found)), None),
+            "last": last(found),
             "min": min(of("least", found), default=None),
             "max": max(of("most", found), default=None),
         }
         for each, found in sorted(groups.items())
     ]
+
+
+def _places(
+    read: Reader, rank: dict[str, float], series: list[str]
+) -> dict[str, tuple[int, float, str]]:
+    """Return an order of series: by attempt, then the lowest rank last, then by its sessions."""
+    agent = read.known(series, "prov:wasAttributedTo")
+    found = {}
+    for each in series:
+        session = read.sessions.get(agent.get(each, ""))
+        restart, started = (session.restart, sortable(session.started)) if session else (-1, "")
+        found[each] = restart, -rank.get(each, 0.0), started
+    return found
 
 
 def _failures(read: Reader) -> list[Row]:

@@ -20,7 +20,7 @@ from query.engine import find_engine
 from query.lineage import find_target, trace
 from query.present import write
 from query.runs import find_run, list_runs
-from query.series import by_step, read_points
+from query.series import read_steps
 from query.tables import print_table
 
 from ..extras import require
@@ -119,7 +119,7 @@ def _ask_while_running(project: Project) -> bool:
     """Ask the live manager how far the training is; False if it has not said anything yet."""
     engine = find_engine(project, {})
     running = [run for run in list_runs(engine) if run["state"] == "running"]
-    steps = by_step(read_points(engine, running[-1]["run"], [])) if running else []
+    steps = read_steps(engine, running[-1]["run"]) if running else []
     known = [step for step in steps if "accuracy" in step]
     if not known:
         return False
@@ -134,7 +134,7 @@ def _ask_while_running(project: Project) -> bool:
 def _report(folder: Path, project: Project) -> None:
     engine = find_engine(project, {})
     run = find_run(engine, "@last")
-    steps = by_step(read_points(engine, run["run"], []))
+    steps = read_steps(engine, run["run"])
     print_table(steps[:: max(1, len(steps) // 8)], ["step", "loss", "accuracy"], "$ sprov metrics")
     click.echo("$ sprov lineage model.npz")
     write([trace(engine, find_target(engine, str(folder / "model.npz")))], "tree", sys.stdout)

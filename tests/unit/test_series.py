@@ -23,7 +23,6 @@ from manager.store.writable import KEEP_SNAPSHOTS
 from pllib import identity, linked
 from pllib.log import Frame, frame_of
 from pllib.records import Context, Metric, Signature, Summary, encode
-from query.series import by_step
 from tracker.linker import link
 
 LOG, OTHER_LOG = bytes(range(16)), bytes(range(16, 32))
@@ -306,20 +305,3 @@ def test_files_of_the_first_version_are_compacted_with_others(tmp_path: Path):
     (made,) = files_on_disk(tmp_path) - names
     assert rows(read_points(tmp_path / made)) == rows(table)
     assert read_ranges(tmp_path / made) is None
-
-
-def test_by_step_is_the_mean_over_ranks_and_nan_shows():
-    points = [
-        {"name": "loss", "rank": 0, "step": 1, "value": 1.0},
-        {"name": "loss", "rank": 1, "step": 1, "value": 2.0},
-        {"name": "loss", "rank": 0, "step": 0, "value": math.nan},
-        {"name": "loss", "rank": 1, "step": 0, "value": 5.0},
-        {"name": "accuracy", "rank": 1, "step": 1, "value": 0.5},
-        {"name": "loss", "rank": 0, "step": None, "value": math.inf},
-    ]
-    first, second, last = by_step(points)
-    assert first["step"] == 0
-    assert math.isnan(first["loss"])
-    assert second == {"step": 1, "accuracy": 0.5, "loss": 1.5}
-    assert last == {"step": None, "loss": math.inf}
-    assert by_step([]) == []
