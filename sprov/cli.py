@@ -10,6 +10,7 @@ import click
 from pllib.errors import Error
 
 from .lazy import Entry, LazyGroup
+from .running.watched import leave_watch
 
 COMMANDS = {
     "init": Entry("sprov.init:init", "Make .sprov/, where provenance of a project is kept.", ""),
@@ -54,6 +55,8 @@ COMMANDS = {
 @click.pass_context
 def cli(ctx: click.Context, debug: bool) -> None:
     """Record what batch jobs do, and ask about it."""
+    if ctx.invoked_subcommand != "run":  # which leaves once it has a session
+        leave_watch()
     # `run` writes nothing but logs, and must run its command; `slurm` checks for itself.
     if ctx.invoked_subcommand not in ("run", "slurm"):
         from .formats import check_project

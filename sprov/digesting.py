@@ -15,10 +15,9 @@ from pllib.moments import nanoseconds
 from pllib.project import Project
 from pllib.records import MIN_CONTENT_BYTES
 from pllib.settings import load
+from query.progress import bar
 from tracker.digests import DigestLog, examine
 from tracker.journal import Journal
-
-from .progress import bar
 
 FRAME_RECORDS = 256
 

@@ -15,12 +15,12 @@ from pllib import waiting
 from pllib.errors import Error, SettingsError
 from pllib.project import Project, find
 from pllib.settings import Retention, load_section
+from query.progress import bar
 
 from .keeping.archive import archive, archive_folder, spans_of
 from .keeping.leftovers import DAY_S, freeable
 from .keeping.places import Size, freed, places
 from .keeping.stubs import read_archived
-from .progress import bar
 
 COLUMNS = ("what", "path", "files", "bytes", "free", "why")
 Row = dict[str, Any]

@@ -21,12 +21,12 @@ from pllib.errors import Error, LogError
 from pllib.log import frame_key
 from pllib.project import Endpoint, Project, choose_endpoint, find, read_endpoint
 from pllib.waiting import Log
+from query.progress import bar
 from slurm.over import over_jobs
 from tracker.journal import Journal
 
 from .digesting import digest_unread
 from .indexing import VISIBLE_TIMEOUT_S, index, open_writer
-from .progress import bar
 
 JOURNAL = "ingest"
 FRAMES_A_SYNC = 64

@@ -20,6 +20,7 @@ from pllib.errors import UnavailableError
 from pllib.log import LogReader, sync_folder
 from pllib.project import Project, find
 from pllib.sharing import make_folder
+from query.progress import bar
 from tracker.journal import segments
 
 from .indexing import index_journal, open_writer
@@ -27,7 +28,6 @@ from .ingest import running_tracker
 from .keeping.holding import store_held
 from .keeping.indexes import numbered
 from .keeping.pieces import Kept, Piece, kept
-from .progress import bar
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 """Source: renameat2(2)."""

@@ -8,11 +8,11 @@ import json
 import click
 
 from query.engine import Engine
+from query.progress import bar
 from query.runs import find_run
 from query.validation import N_STEPS, Problem, Verdict, validate
 
 from .extras import require
-from .progress import bar
 
 SHOWN = 5
 """Nodes of one problem that are printed; JSON has them all."""

@@ -23,12 +23,12 @@ from pllib.errors import LogError, UnavailableError
 from pllib.log import LogReader
 from pllib.project import Project, find
 from query.engine import find_engine
+from query.progress import bar
 from tracker.linker import context_of, link
 
 from .keeping.archive import damage, spans_of
 from .keeping.pieces import Kept, Piece, kept
 from .pointcheck import PointCheck
-from .progress import bar
 from .tallies import Tallies
 
 MAX_SNAPSHOTS = 5

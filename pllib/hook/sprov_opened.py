@@ -8,13 +8,16 @@ Python 3.8 and later.  Lines, their fields separated by tabs, are
     W path                          a file was opened for writing
     M path path                     a file was renamed
     +                               something was opened that there was no room to list
+    N pid                           this process is a command of sprov's own
+
+What our own code opens, such as ``.git/HEAD``, is no file of the program and not told.
 
 Promises: nothing is raised into the program and nothing of its own swallowed; a line is one write
 to an O_APPEND descriptor, so that lines of many processes don't mix and none is lost in a kill.
 """
 
 # pathlib would be imported into every Python:
-# ruff: noqa: PTH109, PTH116, PTH120
+# ruff: noqa: PTH100, PTH109, PTH116, PTH120
 
 from __future__ import annotations
 
@@ -29,7 +32,20 @@ if TYPE_CHECKING:
 
 MAX_FILES = 10_000
 """That one process lists, and remembers so as not to list them again."""
-SYSTEM = ("/proc/", "/sys/", "/dev/")
+SYSTEM = (
+    "/proc/", "/sys/", "/dev/", "/etc/", "/lib/", "/lib32/", "/lib64/", "/libx32/", "/usr/lib/",
+    "/usr/lib32/", "/usr/lib64/", "/usr/libexec/", "/usr/libx32/", "/usr/share/locale/",
+    "/usr/share/zoneinfo/",
+)  # fmt: skip
+"""Folders of the operating system; `sprov.running.opened` has them from here."""
+SHARED_MEMORY = "/dev/shm/"
+"""In which jobs put files, as they do in any other folder."""
+PACKAGES = ("/site-packages/", "/dist-packages/")
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ROOMS = tuple(
+    f"{ROOT}/{room}/" for room in ("pllib", "tracker", "manager", "query", "slurm", "sprov")
+)
+LIBRARY = os.path.dirname(os.__file__) + "/"
 ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
 REGULAR, KINDS = 0o100000, 0o170000
 HIGH = 900
@@ -45,6 +61,7 @@ class Opened:
         self._path = path
         self._fd = -1
         self._is_gone = False
+        self._has_left = False
         self._excluded = excluded
         self._room = MAX_FILES
         self._read: set[Any] = set()
@@ -59,7 +76,7 @@ class Opened:
         """
         packages = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
         fields = ("P", sys.version.split(" ")[0], sys.prefix, os.pathsep.join(packages))
-        self._write("\t".join(map(_escaped, fields)) + "\n")
+        self._write("\t".join(map(as_field, fields)) + "\n")
 
     def hook(self) -> Callable[[str, tuple[Any, ...]], None]:
         """Return the audit hook: a closure, since it is called for every event there is."""
@@ -92,17 +109,21 @@ class Opened:
 
     def _to_read(self, path: Any) -> None:
         """Write a line about a file that is opened for reading, and remember it."""
+        if self._has_left or _is_ours():  # the program may open the same file yet
+            return
         name = self._name(path)
         if (name is None or self._is_read(name)) and self._room > 0:
             self._read.add(path)
 
     def _to_write(self, path: Any, flags: int) -> None:
         """Write a line about a file that is opened for writing, and remember it."""
+        if self._has_left or _is_ours():
+            return
         name = self._name(path)
         if name is not None:
             if flags & ACCESS == os.O_RDWR and not flags & os.O_TRUNC:
                 self._is_read(name)
-            self._write(f"W\t{_escaped(name)}\n")
+            self._write(f"W\t{as_field(name)}\n")
             self._read.discard(path)  # so that reading what this wrote is told
         if self._room > 0:
             self._written.add(path)
@@ -116,7 +137,7 @@ class Opened:
                 raise
             return False  # which the program is about to hear
         if found.st_mode & KINDS == REGULAR:
-            self._write(f"R\t{found.st_size}\t{found.st_mtime_ns}\t{_escaped(name)}\n")
+            self._write(f"R\t{found.st_size}\t{found.st_mtime_ns}\t{as_field(name)}\n")
         return True
 
     def _write(self, line: str) -> None:
@@ -148,8 +169,8 @@ class Opened:
 
     def _rename(self, source: Any, target: Any, *_: int) -> None:
         before, after = self._name(source), self._name(target)
-        if before and after:
-            self._write(f"M\t{_escaped(before)}\t{_escaped(after)}\n")
+        if before and after and not self._has_left and not _is_ours():
+            self._write(f"M\t{as_field(before)}\t{as_field(after)}\n")
 
     def _forget(self, *_: Any) -> None:
         """Take relative paths as those of other files from here on."""
@@ -164,12 +185,41 @@ class Opened:
                 return None
             path = os.fsdecode(path)
         name: str = path if path[:1] == "/" else f"{os.getcwd()}/{path}"
-        if name.startswith(self._excluded) or name[-4:] == ".pyc" or "-packages/" in name:
-            return None
-        return name
+        return name if is_listed(name, self._excluded) else None
+
+    def leave(self) -> None:
+        """Tell of nothing from here on: this is no program of the user's."""
+        self._write(f"N\t{os.getpid()}\n")
+        self._has_left = True
 
 
-def _escaped(name: str) -> str:
+def is_listed(path: str, excluded: tuple[str, ...]) -> bool:
+    """Tell whether a file may matter: not one of the system, of packages or of excluded folders."""
+    if path.startswith(excluded) or path[-4:] == ".pyc":
+        return False
+    if path.startswith(ROOMS) or (path.startswith(SYSTEM) and not path.startswith(SHARED_MEMORY)):
+        return False
+    return PACKAGES[0] not in path and PACKAGES[1] not in path
+
+
+def _is_ours() -> bool:
+    """Tell whether code of ours opens a file, by itself or by the standard library."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if name != __file__:
+            module = frame.f_globals.get("__name__")
+            if name.startswith(ROOMS) or (isinstance(module, str) and module[:6] == "pllib."):
+                return True
+            is_library = name.startswith((LIBRARY, "<frozen "))
+            if not is_library or PACKAGES[0] in name or PACKAGES[1] in name:
+                return False
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
+
+
+def as_field(name: str) -> str:
+    """Return a path as a field of a line."""
     if "\n" in name or "\t" in name or "\\" in name:
         return name.translate(ESCAPES)
     return name
@@ -206,6 +256,21 @@ def watch(path: str, excluded: Iterable[str]) -> None:
         OSError: `sprov run` is over, and its file gone.
     """
     folders = [folder.rstrip("/") + "/" for folder in (*own_folders(), *excluded) if folder]
-    opened = Opened(path, (*SYSTEM, *folders))
+    opened = Opened(path, tuple(folders))
     opened.begin()
     sys.addaudithook(opened.hook())
+    watching.append(opened)
+
+
+watching: list[Opened] = []
+"""What `leave` ends, in this process."""
+
+
+def leave() -> None:
+    """Have this process be no part of what `sprov run` watches.
+
+    Raises:
+        OSError: `sprov run` is over.
+    """
+    while watching:
+        watching.pop().leave()

@@ -31,7 +31,8 @@ class Descriptors:
         self._opened = opened
         self._since_ns = since_ns
         self._known: dict[int, dict[str, str]] = {}
-        self._shared = _outputs(os.getppid())
+        self.shared = _outputs(os.getppid())
+        """Where others write what they say, too."""
 
     def look(self, pids: Iterable[int]) -> list[Seen]:
         """Return what these processes opened since the last look; others are forgotten."""
@@ -47,22 +48,25 @@ class Descriptors:
                 path = os.readlink(f"/proc/{pid}/fd/{number}")  # noqa: PTH115
                 found[number] = path
                 if known.get(number) != path and self._is_file(path):
-                    seen.append((path, _flags(pid, number) & os.O_ACCMODE))
+                    seen.append((path, flags_of(pid, number) & os.O_ACCMODE))
         except OSError:  # it has ended, closed a file or changed its user
             pass
         return found
 
     def _is_file(self, path: str) -> bool:
         """Tell whether this is a file, and not the log of whoever started us."""
-        return path[0] == "/" and path not in self._shared and not path.endswith(DELETED)
+        return path[0] == "/" and path not in self.shared and not path.endswith(DELETED)
 
-    def note(self, seen: Iterable[Seen]) -> None:
-        """Take what was seen as done now."""
+    def note(self, seen: Iterable[Seen]) -> list[str]:
+        """Take what was seen as done now; return what is written."""
+        written = []
         for path, access in seen:
             if access == os.O_WRONLY or (access == os.O_RDWR and self._has_changed(path)):
                 self._opened.wrote(path)
+                written.append(path)
             else:  # one that is open for both is generated, too, if it changes yet
                 self._opened.read(path)
+        return written
 
     def _has_changed(self, path: str) -> bool:
         try:
@@ -79,7 +83,7 @@ def _outputs(pid: int) -> set[str]:
         return set()
 
 
-def _flags(pid: int, number: str) -> int:
+def flags_of(pid: int, number: str) -> int:
     """Return the flags that a file was opened with.
 
     Raises:

@@ -9,7 +9,8 @@ import tempfile
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from pllib.places import SHARED_MEMORY
+from pllib.hook.sprov_opened import as_field
+from pllib.places import SHARED_MEMORY, own_place
 
 from .opened import Opened
 
@@ -46,9 +47,10 @@ class Lines:
         self._rest = b""
         self._n_bytes = 0
         self.pythons: dict[Python, None] = {}
+        self.own_pids: set[int] = set()
+        """Of commands of sprov's, whose files are not the command's."""
         shared = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else tempfile.gettempdir()
-        folder = f"{shared}/sprov-{os.getuid()}"
-        os.makedirs(folder, mode=0o700, exist_ok=True)  # noqa: PTH103
+        folder = str(own_place(shared))
         _sweep(folder)
         self._fd, self.path = _locked(folder)
 
@@ -74,8 +76,19 @@ class Lines:
         elif kind == "P" and len(rest) == 3:
             folders = tuple(paths[2].split(os.pathsep)) if paths[2] else ()
             self.pythons[Python(paths[0], paths[1], folders)] = None
+        elif kind == "N" and len(rest) == 1 and rest[0].isdigit():
+            self.own_pids.add(int(rest[0]))
         elif kind == "+":
             self._opened.n_unlisted += 1
+
+    def tell_written(self, paths: Iterable[str]) -> None:
+        """Append what was seen in another way: others look here for whose a file is."""
+        if text := "".join(f"W\t{as_field(path)}\n" for path in paths):
+            fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                os.write(fd, text.encode("utf-8", "surrogateescape"))
+            finally:
+                os.close(fd)
 
     def close(self) -> None:
         os.close(self._fd)

@@ -13,23 +13,13 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from pllib.data import File, store_of, version_of
+from pllib.hook.sprov_opened import is_listed
 from pllib.records import FileVersion
 
 MAX_FILES = 10_000
 """Of a command that are recorded; more are counted."""
-SYSTEM = (
-    "/proc/",
-    "/sys/",
-    "/dev/",
-    "/etc/",
-    "/lib",
-    "/usr/lib",
-    "/usr/share/locale/",
-    "/usr/share/zoneinfo/",
-)
-PACKAGES = "-packages/"
 LIBRARY = re.compile(r"\.so(\.[\d.]+)?$")
-"""Of code, which the dynamic loader opens before the command begins."""
+"""Of code, which the dynamic loader reads before the command begins."""
 Version = tuple[int, int]
 """Bytes and modification time (ns)."""
 
@@ -55,8 +45,10 @@ class Opened:
 
     def __init__(self, excluded: tuple[str, ...] = ()) -> None:
         folders = (os.path.realpath(folder).rstrip("/") + "/" for folder in excluded)
-        self._excluded = (*SYSTEM, *folders)
+        self._excluded = (*folders,)
         self._files: dict[str, Touched] = {}
+        self._changed: dict[str, None] = {}
+        """Paths that somebody wrote."""
         self.n_unlisted = 0
         """Of those that there was no room for."""
 
@@ -72,6 +64,8 @@ class Opened:
 
     def read(self, path: str, version: Version | None = None) -> None:
         """The command reads a file, which is of this version, or as it is now."""
+        if LIBRARY.search(path):
+            return
         found = self._find(path)
         if found is not None and not found.written and not found.read:
             found.before = version or _version(path)
@@ -81,6 +75,15 @@ class Opened:
         found = self._find(path)
         if found is not None:
             found.written = True
+
+    def changed(self, path: str) -> None:
+        """A file was written while the command ran; nobody saw by whom."""
+        if path in self._changed or not is_listed(path, self._excluded):
+            return
+        if len(self._changed) < MAX_FILES:
+            self._changed[path] = None
+        else:
+            self.n_unlisted += 1
 
     def is_written(self, path: str) -> bool:
         """Tell whether the command is known to write a file, or not to matter that it does."""
@@ -112,9 +115,7 @@ class Opened:
         return found
 
     def _is_wanted(self, path: str) -> bool:
-        if path.startswith(self._excluded) or PACKAGES in path or path.endswith(".pyc"):
-            return False
-        return LIBRARY.search(path) is None
+        return is_listed(path, self._excluded)
 
     def used(self) -> Iterator[FileVersion]:
         """Yield the files that were read, and those that were only looked at and left alone."""
@@ -129,12 +130,35 @@ class Opened:
     def generated(self) -> Iterator[FileVersion]:
         """Yield the files that were written, and those that changed, as they are now."""
         for path, found in self._files.items():
-            now = _version(path)
-            changed = found.before is not None and found.before != now
-            if now and (changed or (found.written and found.before is None)):
+            if _is_generated(path, found):
                 version = version_of(File(path))
                 if isinstance(version, FileVersion):
                     yield version
+
+    def unexplained(self) -> Iterator[FileVersion]:
+        """Yield the other files that were written, as they are now: nobody saw by whom."""
+        for path in self._changed:
+            found = self._files.get(path)
+            if not _is_own_file(path) or (found is not None and _is_generated(path, found)):
+                continue
+            version = version_of(File(path))
+            if isinstance(version, FileVersion):
+                yield version
+
+
+def _is_generated(path: str, found: Touched) -> bool:
+    now = _version(path)
+    changed = found.before is not None and found.before != now
+    return now is not None and (changed or (found.written and found.before is None))
+
+
+def _is_own_file(path: str) -> bool:
+    """Tell whether this is a file, no link to one, of the user who runs the command."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
 
 
 def _version(path: str) -> Version | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -31,11 +31,25 @@ def tell_facts(session: Session, facts: Mapping[str, str]) -> None:
         write(session, Facts(-1, dict(items[at : at + FACTS_A_RECORD])))
 
 
-def tell_files(session: Session, opened: Opened) -> None:
-    for used in _pieces(opened.used()):
+def tell_files(
+    session: Session, opened: Opened, settle: Callable[[list[FileVersion]], list[FileVersion]]
+) -> None:
+    """Tell of files.
+
+    Args:
+        settle: Takes what the command wrote, and returns what else was written in its folders,
+            by nobody that was seen.
+    """
+    written = [*opened.generated()]
+    unseen = settle(written)
+    made = {(file.path, file.size, file.mtime_ns) for file in unseen}
+    used_files = (f for f in opened.used() if (f.path, f.size, f.mtime_ns) not in made)
+    for used in _pieces(used_files):
         session.used(files_read=used)
-    for generated in _pieces(opened.generated()):
+    for generated in _pieces(written):
         session.generated(files_written=generated)
+    for generated in _pieces(unseen):
+        session.generated(files_written_while_it_ran=generated)
     if opened.n_unlisted:
         tell_facts(session, {"files_not_listed": str(opened.n_unlisted)})
 

@@ -6,10 +6,10 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, repeat
 
-from pllib.processes import Processes
+from pllib.processes import Processes, children
 from pllib.session import Session
 
 from .descriptors import Descriptors
@@ -31,17 +31,24 @@ class Watcher:
 
     Args:
         lines: What hooks append to, if any are there.
+        written: What the kernel says of the folders where the command works.
     """
 
     def __init__(
-        self, session: Session, pid: int, opened: Opened, since_ns: int, lines: Lines | None
+        self,
+        session: Session,
+        pid: int,
+        opened: Opened,
+        since_ns: int,
+        lines: Lines | None,
+        written: Written | None,
     ) -> None:
         self._session = session
         self._processes = Processes(pid)
         self._opened = opened
         self._descriptors = Descriptors(opened, since_ns)
         self._lines = lines
-        self._written: Written | None = None
+        self._written = written
         self._poll = select.poll()
         self._stopped = os.eventfd(0, os.EFD_CLOEXEC)
         self._pause_s = PAUSE_S
@@ -52,7 +59,9 @@ class Watcher:
 
     def _run(self) -> None:
         self._poll.register(self._stopped, select.POLLIN)
-        self._session.guard(self._watch_folder)
+        if self._written is not None:
+            self._poll.register(self._written.fd, select.POLLIN)
+            self._session.guard(self._descend, self._written)
         waits: Iterator[float] = chain(FIRST_LOOKS_S, repeat(PERIOD_S))
         due_s = time.monotonic() + next(waits)
         while True:
@@ -68,28 +77,45 @@ class Watcher:
                 time.sleep(self._pause_s)
         self._session.guard(self._end)
 
-    def _watch_folder(self) -> None:
-        try:
-            self._written = Written(os.getcwd())  # noqa: PTH109
-        except OSError:  # so many are watching already; what is open is looked at, though
-            return
-        self._poll.register(self._written.fd, select.POLLIN)
+    def _descend(self, written: Written) -> None:
+        self._note_changed(written.descend())
+
+    def _note_changed(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            if path not in self._descriptors.shared:
+                self._opened.changed(path)
 
     def _look_at(self, written: Written) -> None:
         """Look at once if what is written may be the command's."""
         paths = [path for path in written.read() if not self._opened.is_written(path)]
         if paths:
             self._look(self._found)
+            self._note_changed(paths)  # whose file it is may not be seen: it is closed already
         useful = any(map(self._opened.is_written, paths))
         self._pause_s = PAUSE_S if useful else min(2 * self._pause_s, MAX_PAUSE_S)
 
     def _look(self, find: Callable[[], frozenset[int]]) -> None:
         pids = find()
         self.pids |= pids
-        seen = self._descriptors.look(pids)
+        seen = self._descriptors.look(pids - self._own())
         if self._lines is not None:  # first: a hook tells of a file before it is open
             self._lines.take()
-        self._descriptors.note(seen)
+        written = self._descriptors.note(seen)
+        if self._lines is not None:
+            self._lines.tell_written(written)
+
+    def _own(self) -> set[int]:
+        """Return the processes of sprov's own commands below the command."""
+        if self._lines is None:
+            return set()
+        self._lines.take()
+        found, waiting = set(), [*self._lines.own_pids]
+        while waiting:
+            pid = waiting.pop()
+            if pid not in found:
+                found.add(pid)
+                waiting += children(pid)
+        return found
 
     def _found(self) -> frozenset[int]:
         self._processes.read()
@@ -106,6 +132,7 @@ class Watcher:
         if self._lines is not None:
             self._lines.take()
         if self._written is not None:
+            self._note_changed(self._written.read())
             self._written.close()
 
     def stop(self) -> bool:

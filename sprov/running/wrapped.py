@@ -5,6 +5,7 @@ Nothing here may harm the command.  What fails is counted and told once, and the
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -19,17 +20,21 @@ import pllib
 from pllib import records, redaction
 from pllib.facts import git_commit
 from pllib.launch import WRAPPED
-from pllib.places import own_places
-from pllib.project import find
+from pllib.places import SHARED_MEMORY, own_places
+from pllib.project import Project, find
+from pllib.records import FileVersion
 from pllib.session import Session
 from pllib.settings import Running, load_section
 
 from . import described, ended
+from .claims import settle
 from .described import Description
 from .lines import Lines
 from .opened import Opened
 from .told import tell_facts, tell_files, write
+from .watched import leave_watch
 from .watching import Watcher
+from .written import Written
 
 CLOCK_NS = 20_000_000
 """What a file's times may lag behind the clock: a tick of the kernel."""
@@ -58,7 +63,10 @@ def open_wrapped(command: Sequence[str], options: Mapping[str, Any]) -> Wrapped 
     }
     settings = {"telemetry_s": 0.0, "flush_age_s": FLUSH_AGE_S}
     session = pllib.open(**options, facts=facts, settings=settings)
-    return Wrapped(command, about, session) if isinstance(session, Session) else None
+    if not isinstance(session, Session):
+        return None
+    leave_watch()
+    return Wrapped(command, about, session)
 
 
 class Wrapped:
@@ -75,8 +83,9 @@ class Wrapped:
         self._git: threading.Thread | None = None
         self._watcher: Watcher | None = None
         self._lines: Lines | None = None
+        self._written: Written | None = None
         self._since_ns = time.time_ns() - CLOCK_NS
-        self._excluded = (str(self._project.root), *self._settings.exclude)
+        self._excluded = (*_own_folders(self._project), *self._settings.exclude)
         self._opened = Opened(self._excluded)
 
     def environment(self) -> dict[str, str]:
@@ -96,6 +105,10 @@ class Wrapped:
         if self._about.script:
             self._opened.read(self._about.script)
         self._lines = Lines(self._opened)
+        with contextlib.suppress(OSError):  # too many watch already: told at the end
+            self._written = Written(
+                *_working_folders(), since_ns=self._since_ns, excluded=self._excluded
+            )
         return self._lines.environment(self._excluded, os.environ.get("PYTHONPATH", ""))
 
     def watch(self, pid: int) -> None:
@@ -105,8 +118,9 @@ class Wrapped:
             guard(self._sample, pid)
         if self._settings.files == "audit":
             self._watcher = guard(
-                Watcher, self._session, pid, self._opened, self._since_ns, self._lines
-            )
+                Watcher, self._session, pid, self._opened, self._since_ns, self._lines,
+                self._written,
+            )  # fmt: skip
         if self._session.rank == 0:
             self._git = threading.Thread(target=guard, args=[self._ask_git], daemon=True)
             guard(self._git.start)
@@ -149,14 +163,33 @@ class Wrapped:
             self._git.join(GIT_PATIENCE_S)
             self._git_given_up.set()
         if self._watcher is None or self._watcher.stop():
-            guard(tell_files, self._session, self._opened)
+            guard(tell_files, self._session, self._opened, self._settle)
             guard(self._tell_pythons)
+            guard(self._tell_unwatched)
         else:
             self._session.lose("files: the last look took too long")
         guard(self._tell_end, pid, status)
         if self._lines is not None:
             guard(self._lines.close)
         self._session.close(error=ended.in_words(status))
+
+    def _settle(self, written: list[FileVersion]) -> list[FileVersion]:
+        """Return what was written while the command ran, by nobody that was seen."""
+        if self._lines is None or self._watcher is None:
+            return []
+        unseen = [*self._opened.unexplained()]
+        return settle(self._lines.path, written, unseen, {os.getpid(), *self._watcher.pids})
+
+    def _tell_unwatched(self) -> None:
+        """Say where files may have been written that nobody saw."""
+        if self._settings.files != "audit":
+            return
+        if self._written is None:
+            tell_facts(self._session, {"folders_not_watched": "no inotify instance is left"})
+        elif self._written.n_unwatched or self._written.n_overflows:
+            n_folders, n_overflows = self._written.n_unwatched, self._written.n_overflows
+            said = f"{n_folders} folders, and {n_overflows} times the kernel dropped events"
+            tell_facts(self._session, {"folders_not_watched": said})
 
     def _tell_end(self, pid: int, status: int) -> None:
         write(self._session, ended.outcome(self._session.log_id.hex(), status))
@@ -186,3 +219,15 @@ class Wrapped:
         if chosen := os.environ.get("SPROV_SPOOL_DIR"):
             folders.append(Path(chosen))
         return folders
+
+
+def _working_folders() -> list[str]:
+    """Return where the command works, and where jobs stage files on a node."""
+    folders = [os.getcwd(), SHARED_MEMORY]  # noqa: PTH109
+    return [folder for folder in dict.fromkeys(folders) if os.path.isdir(folder)]  # noqa: PTH112
+
+
+def _own_folders(project: Project) -> list[str]:
+    """Return where sprov keeps what is its own."""
+    usual = f"{SHARED_MEMORY}/sprov-{os.getuid()}"
+    return [str(project.root), usual, *map(str, own_places())]

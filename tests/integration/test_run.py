@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import SCRIPT, TIMEOUT_S, Site, wait_until
+from harness import SCRIPT, TIMEOUT_S, Site, require_module, wait_until
 
 from pllib import kept
 from pllib.log import LogReader
@@ -218,6 +221,133 @@ def test_files_that_any_process_has_open_are_seen(site: Site):
     descriptors.note(descriptors.look([process.pid]))
     assert [Path(file.path).name for file in opened.used()] == ["in.txt"]
     assert [Path(file.path).name for file in opened.generated()] == ["out.txt"]
+
+
+TRAIN = """
+import os, torch
+torch.manual_seed(0)
+model = torch.nn.Linear(2, 2)
+if os.environ["RANK"] == "0":
+    torch.save(model.state_dict(), "model.pt")
+"""
+BUSY = "while True: pass"
+TRIES = 20
+TORCH_TRIES = int(os.environ.get("SPROV_TEST_TRIES", "2"))
+"""Each costs seconds of processor time."""
+
+
+@pytest.fixture
+def busy() -> Iterator[None]:
+    """Two processes more than the machine has cores for."""
+    found = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(2)]
+    yield
+    for process in found:
+        process.kill()
+        process.wait()
+
+
+def test_a_file_that_is_closed_before_anybody_looks_is_found(site: Site, busy: None):
+    write(site, "in.txt", "b\na\n")
+    write(site, "job.sh", """
+sort in.txt > sorted.txt
+mkdir -p parts/deep
+echo one > parts/deep/one.txt
+sort in.txt > .later && mv .later moved.txt
+""")  # fmt: skip
+    n_found: Counter[str] = Counter()
+    for nth in range(TRIES):
+        own = site.folder / f"try-{nth}"
+        own.mkdir()
+        for name in ("in.txt", "job.sh"):
+            (own / name).write_bytes((site.folder / name).read_bytes())
+        status, _, errors = run(site, "sh", "-c", f"cd {own.name} && sh job.sh")
+        assert status == 0, errors
+        n_found.update(made_in(site, own))
+    expected = ("sorted.txt", "parts/deep/one.txt", "moved.txt")
+    assert n_found == dict.fromkeys(expected, TRIES)
+
+
+def made_in(site: Site, folder: Path) -> set[str]:
+    """Return the paths below a folder that commands generated."""
+    values = [values_of(record.values) for record in said(site).of(Generated)]
+    paths = [Path(file.path) for lists in values for files in lists for file in files]
+    return {str(path.relative_to(folder)) for path in paths if path.is_relative_to(folder)}
+
+
+def test_the_last_file_that_torchrun_leaves_is_found(site: Site, busy: None):
+    require_module("torch", "lifecycle")
+    write(site, "train.py", TRAIN)
+    for nth in range(TORCH_TRIES):
+        own = site.folder / f"try-{nth}"
+        own.mkdir()
+        words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=1", "../train.py"]
+        script = f"cd {own.name} && exec {shlex.join([sys.executable, *words])}"
+        status, _, errors = run(site, "sh", "-c", script)
+        assert status == 0, errors
+        assert made_in(site, own) == {"model.pt"}
+
+
+def test_of_commands_that_share_a_folder_each_file_is_ones(site: Site):
+    script = "read line; echo $0 > $0.txt; read line"
+    started = [
+        start(site, SCRIPT, "run", "--", "sh", "-c", script, name, stdin=subprocess.PIPE)
+        for name in ("first", "second", "third")
+    ]
+    names = ["first.txt", "second.txt", "third.txt"]
+    for _ in range(2):
+        for process in started:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        wait_until(lambda: all((site.folder / name).exists() for name in names))
+    for process in started:
+        assert finish(process)[0] == 0
+    values = [values_of(record.values) for record in said(site).of(Generated)]
+    found = Counter(Path(file.path).name for lists in values for files in lists for file in files)
+    assert found == dict.fromkeys(names, 1)
+
+
+def test_what_our_own_code_reads_is_no_input(site: Site):
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main"]
+    write(site, "in.txt", "data")
+    write(site, "program.py", "import pllib\nwith pllib.open():\n    open('in.txt').read()\n")
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *words], cwd=site.folder, check=True)
+    status, _, errors = run(site, sys.executable, "program.py")
+    assert status == 0, errors
+    assert said(site).files(Used).keys() == {"program.py", "in.txt"}
+
+
+def test_what_commands_and_daemons_of_ours_open_is_no_input(site: Site):
+    write(site, "data.bin", "x" * 100_000)
+    write(site, "product.py", """
+import pllib
+with pllib.open() as session:
+    session.used(data=pllib.File("data.bin"))
+""")  # fmt: skip
+    finish(start(site, sys.executable, "product.py"))
+    write(site, "job.sh", f"{SCRIPT} ingest\ncat small.txt > copy.txt\n")
+    write(site, "small.txt", "x")
+    status, _, errors = run(site, "sh", "job.sh")
+    assert status == 0, errors
+    assert "data.bin" not in said(site).files(Used)
+    site.sprov("ingest")
+    assert site.count("?file sprov:path ?path ; prov:specializationOf ?content") >= 1
+    readers = site.count(f"?a prov:used ?f . ?f sprov:path '{site.folder / 'data.bin'}'")
+    assert readers == 1
+
+
+def test_staging_into_shared_memory_is_recorded(site: Site):
+    staged = Path("/dev/shm") / f"staged-{os.getpid()}"
+    write(site, "in.txt", "data")
+    write(site, "read.py", "import sys; open(sys.argv[1]).read()")
+    script = f"mkdir $0 && cp in.txt $0/in.txt && {sys.executable} read.py $0/in.txt"
+    try:
+        status, _, errors = run(site, "sh", "-c", script, str(staged))
+        assert status == 0, errors
+        assert said(site).files(Generated)["in.txt"].path == f"{staged}/in.txt"
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
 
 
 def test_each_signal_reaches_it_once(site: Site):

@@ -7,8 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from harness import wait_until
 
+from pllib.data import File, version_of
+from pllib.hook import sprov_opened
+from pllib.records import FileVersion
+from sprov.running import lines as lines_module
 from sprov.running import opened as opening
+from sprov.running import written as watched
+from sprov.running.claims import settle
 from sprov.running.described import describe, packages_in
 from sprov.running.lines import Lines
 from sprov.running.opened import Opened
@@ -109,6 +116,7 @@ def test_the_kernel_tells_what_is_written_below_a_folder(tmp_path: Path):
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "changed").write_text("")
     written = Written(str(tmp_path))
+    assert written.descend() == {str(tmp_path / "old" / "changed")}  # after 1970
     assert written.read() == set()
     (tmp_path / "made").write_text("x")
     (tmp_path / "new").mkdir()
@@ -118,3 +126,114 @@ def test_the_kernel_tells_what_is_written_below_a_folder(tmp_path: Path):
     (tmp_path / "made").rename(tmp_path / "moved")
     assert written.read() == {str(tmp_path / "new" / "inside"), str(tmp_path / "moved")}
     written.close()
+
+
+def test_what_is_in_a_new_folder_before_it_is_watched_is_found(tmp_path: Path):
+    for folder in ("before", "before/deep", "excluded", ".hidden"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "before" / "old").write_text("")
+    os.utime(tmp_path / "before", ns=(0, 0))
+    since_ns = (tmp_path / "before").stat().st_ctime_ns + 1
+    wait_until(lambda: touch(tmp_path / "before" / "deep" / "quick") >= since_ns)
+    written = Written(str(tmp_path), since_ns=since_ns, excluded=[str(tmp_path / "excluded")])
+    assert written.descend() == {str(tmp_path / "before" / "deep" / "quick")}
+    (tmp_path / "new" / "part").mkdir(parents=True)
+    (tmp_path / "new" / "part" / "model").write_text("x")
+    (tmp_path / "excluded" / "spool").write_text("x")
+    (tmp_path / ".hidden" / "cache").write_text("x")
+    (tmp_path / "new").rename(tmp_path / "final")
+    assert str(tmp_path / "final" / "part" / "model") in written.read()
+    for nth in range(watched.MAX_FOLDERS + 5):
+        (tmp_path / f"folder-{nth}").mkdir()
+    written.read()
+    assert written.n_unwatched > 0
+    for nth in range(watched.MAX_FOLDERS + 5):
+        (tmp_path / f"folder-{nth}").rmdir()
+    written.read()
+    (tmp_path / "late").mkdir()
+    written.read()
+    (tmp_path / "late" / "file").write_text("x")
+    assert written.read() == {str(tmp_path / "late" / "file")}
+    written.close()
+
+
+def touch(path: Path) -> int:
+    path.unlink(missing_ok=True)
+    path.write_text("x")
+    return path.parent.stat().st_ctime_ns  # of the two the older
+
+
+@pytest.mark.parametrize(
+    ("path", "is_recorded"),
+    [
+        ("/dev/shm/staged/data.bin", True),
+        ("/home/ada/work-packages/in.csv", True),
+        ("/library/data.csv", True),
+        ("/lib-data/data.csv", True),
+        ("/usr/library/data.csv", True),
+        ("/etcetera/data.csv", True),
+        ("/home/ada/usr/lib/data.csv", True),
+        ("/lib/x86_64-linux-gnu/libc.so.6", False),
+        ("/lib64/ld-linux-x86-64.so.2", False),
+        ("/usr/lib64/gconv/gconv-modules", False),
+        ("/usr/share/zoneinfo/UTC", False),
+        ("/etc/hosts", False),
+        ("/dev/null", False),
+        ("/proc/self/stat", False),
+        ("/home/ada/venv/lib/python3.11/site-packages/torch/version.py", False),
+        ("/usr/local/lib/python3/dist-packages/numpy/core.py", False),
+        ("/home/ada/__pycache__/train.cpython-311.pyc", False),
+    ],
+)
+def test_what_a_folder_of_the_system_is_says_one_definition(path: str, is_recorded: bool):
+    found = Opened()
+    found.wrote(path)
+    hook = sprov_opened.Opened("/nowhere", ())
+    assert found.is_written(path)
+    assert (path in found._files, hook._name(path) is not None) == (is_recorded, is_recorded)
+
+
+def test_a_library_that_is_read_is_code_and_one_that_is_written_is_a_result(tmp_path: Path):
+    for name in ("read.so", "made.so.1"):
+        (tmp_path / name).write_text("x")
+    found = Opened()
+    found.read(str(tmp_path / "read.so"))
+    found.wrote(str(tmp_path / "made.so.1"))
+    assert (names(found.used()), names(found.generated())) == (set(), {"made.so.1"})
+
+
+def version(path: Path) -> FileVersion:
+    found = version_of(File(path))
+    assert isinstance(found, FileVersion)
+    return found
+
+
+def test_a_file_that_nobody_was_seen_to_write_is_one_commands_at_most(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(lines_module, "SHARED_MEMORY", str(tmp_path))
+    for name in ("fast", "seen", "ended", "held"):
+        (tmp_path / name).write_text(name)
+    fast, seen, ended, held = (version(tmp_path / n) for n in ("fast", "seen", "ended", "held"))
+    first, second, third = (Lines(Opened()) for _ in range(3))
+    assert settle(third.path, [ended], [], set()) == []
+    third.close()
+    second.tell_written([seen.path])
+    with (tmp_path / "held").open("a"):
+        assert settle(first.path, [], [fast, seen, ended, held], set()) == [fast]
+    assert settle(second.path, [seen], [fast, held], set()) == [held]
+    first.close()
+    assert settle(second.path, [], [], set()) == []
+    assert (tmp_path / f"sprov-{os.getuid()}" / "written").read_text() == ""
+    second.close()
+
+
+def test_links_and_files_that_went_are_nobodys_results(tmp_path: Path):
+    (tmp_path / "target").write_text("x")
+    (tmp_path / "link").symlink_to("target")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "made").write_text("x")
+    found = Opened()
+    for name in ("link", "gone", "pipe", "made"):
+        found.changed(str(tmp_path / name))
+    assert names(found.unexplained()) == {"made"}
+    found.wrote(str(tmp_path / "made"))
+    assert names(found.unexplained()) == set()
