@@ -24,7 +24,7 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-from apt import install
+from apt import provide_tools
 
 SOURCE = Path(__file__).parent / "faults" / "shim" / "disk.c"
 WRITES, SYNCS, NAMES = 1, 2, 4
@@ -34,13 +34,7 @@ _CONTROL = struct.Struct("iii1012s")
 
 def missing_compiler() -> str:
     """Return why the shim can't be built here, or nothing once there is a compiler."""
-    if shutil.which("cc"):
-        return ""
-    if os.geteuid() or not shutil.which("apt-get"):
-        return "no C compiler here (cc), and none can be installed"
-    if problem := install("gcc", "libc6-dev"):
-        return problem
-    return "" if shutil.which("cc") else "apt-get installed no cc"
+    return provide_tools("cc", packages=("gcc", "libc6-dev"))
 
 
 def build(folder: Path) -> Path:

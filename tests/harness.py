@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,8 +26,22 @@ TRANSFORMATIONS = "?a a provml:DataTransformationExecution"
 
 
 def lack(reason: str) -> NoReturn:
-    """Skip a test for want of something on this machine; in CI that is a failure."""
-    (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    """Skip a test, or a whole module, for want of something here; in CI that is a failure."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason, allow_module_level=True)
+
+
+def require_module(name: str, extra: str) -> None:
+    """Skip without a module that an extra of ours brings."""
+    if find_spec(name) is None:
+        lack(f"{name} is missing: pip install 'sprov[{extra}]'")
+
+
+def require_mpi() -> None:
+    """Skip without the launcher of the mpi extra."""
+    if not MPIRUN.exists():
+        lack("mpirun is missing: pip install 'sprov[mpi]'")
 
 
 def wait_until(condition: Callable[[], Any], timeout_s: float = TIMEOUT_S) -> Any:

@@ -15,11 +15,10 @@ from cluster.virtual import Cluster
 
 
 @pytest.fixture(scope="session")
-def slurm_installed(request: pytest.FixtureRequest) -> None:
+def slurm_installed() -> None:
     """Without Slurm these tests are skipped; in CI that is a failure."""
-    terminal = request.config.pluginmanager.getplugin("terminalreporter")
-    if reason := obstacle(terminal.write_line if terminal else print):
-        lack(reason)
+    if reason := obstacle():
+        lack(f"no Slurm cluster: {reason}")
 
 
 @pytest.fixture(scope="session")

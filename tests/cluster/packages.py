@@ -1,13 +1,11 @@
-"""Slurm's Debian packages: installed where that is possible, else the reason why not."""
+"""Slurm's Debian packages, and what virtual nodes need of the kernel."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-from collections.abc import Callable
 
-from apt import install
+from apt import PATH, provide_tools
 
 PACKAGES = (
     "slurmctld", "slurmd", "slurm-client", "munge", "slurmdbd", "mariadb-server-core",
@@ -17,7 +15,6 @@ TOOLS = (
     "slurmctld", "slurmd", "sbatch", "munged", "slurmdbd", "mariadbd", "ip", "unshare", "nsenter",
     "setpriv",
 )  # fmt: skip
-PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
 TRIAL = (
     "unshare", "--mount", "--uts", "--net", "--ipc", "--pid", "--fork",
     "ip", "link", "add", "trial", "type", "bridge",
@@ -25,21 +22,11 @@ TRIAL = (
 """All that virtual nodes need of the kernel; nothing is left of it."""
 
 
-def missing() -> list[str]:
-    return [tool for tool in TOOLS if not shutil.which(tool, path=PATH)]
-
-
-def obstacle(say: Callable[[str], None]) -> str:
-    """Return why no cluster can be made here, or nothing once all that it needs is installed."""
+def obstacle() -> str:
+    """Return why no cluster can be made here, or nothing."""
     if os.geteuid():
         return "virtual nodes need root, for namespaces"
-    if tools := missing():
-        if not shutil.which("apt-get"):
-            return f"{', '.join(tools)} missing, and there is no apt-get"
-        say(f"apt-get installs {' '.join(PACKAGES)}, for tests/cluster")
-        if problem := install(*PACKAGES):
-            return problem
-        if left := missing():
-            return f"apt-get installed no {', '.join(left)}"
+    if problem := provide_tools(*TOOLS, packages=PACKAGES):
+        return problem
     done = subprocess.run(TRIAL, capture_output=True, text=True, check=False, env={"PATH": PATH})
     return f"no virtual nodes here: {done.stderr.strip()}" if done.returncode else ""

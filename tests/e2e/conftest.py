@@ -7,15 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 from conftest import FOREIGN
-from harness import Site
+from harness import Site, require_module
 from lifecycle import Lifecycle, live
 
 
 @pytest.fixture(scope="session")
 def lifecycle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lifecycle]:
     """The lifecycle example, all of whose jobs have run; its daemons still do."""
-    if not os.environ.get("CI"):
-        pytest.importorskip("torch", reason="the lifecycle extra is not installed")
+    require_module("torch", "lifecycle")
     site = Site(tmp_path_factory.mktemp("lifecycle"))
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(FOREIGN)]:

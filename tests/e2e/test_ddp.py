@@ -7,10 +7,9 @@ import subprocess
 import sys
 from typing import Any
 
-import pytest
-from harness import PROGRAMS, TIMEOUT_S, Site
+from harness import PROGRAMS, TIMEOUT_S, Site, require_module
 
-pytest.importorskip("torch", reason="the lifecycle extra is not installed")
+require_module("torch", "lifecycle")
 
 RANKS = 2
 DIED_AT, EPOCHS, BATCHES = 2, 4, 4

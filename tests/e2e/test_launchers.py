@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import MPIRUN, SCRIPT, TIMEOUT_S, Site
+from harness import MPIRUN, SCRIPT, TIMEOUT_S, Site, require_module
 
 RUN = (SCRIPT, "run", "--")
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
@@ -53,7 +53,7 @@ def test_each_rank_of_mpirun(site: Site):
 
 @pytest.mark.parametrize("place", ["around", "each worker"])
 def test_torchrun(site: Site, place: str):
-    pytest.importorskip("torch", reason="the lifecycle extra is not installed")
+    require_module("torch", "lifecycle")
     (site.folder / "program.py").write_text(OF_TORCH)
     if place == "around":
         check(site, [*RUN, *TORCHRUN, "program.py"], ranks=2, runs=1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from disks import NAMES, SYNCS, WRITES, Disk, build, missing_compiler
-from harness import TRANSFORMATIONS, Site, wait_until
+from harness import TRANSFORMATIONS, Site, lack, wait_until
 
 from pllib.log import LogReader
 
@@ -16,7 +16,7 @@ from pllib.log import LogReader
 @pytest.fixture
 def disk(tmp_path: Path) -> Disk:
     if missing := missing_compiler():
-        pytest.fail(missing)
+        lack(missing)
     state = tmp_path / "state"
     state.mkdir()
     return Disk(build(state), tmp_path / ".sprov", state)

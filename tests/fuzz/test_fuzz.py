@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from fuzz import kept, run, unpack
 from fuzz_seeds import seeds
-from harness import lack
+from harness import require_module
 from targets import TARGETS
 
 RUNS = 20_000
@@ -24,8 +23,7 @@ def test_what_once_reached_new_code_is_taken_or_refused(target: str):
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_new_inputs_are_taken_or_refused(target: str, tmp_path: Path):
-    if not find_spec("atheris"):
-        lack("atheris is not installed; it has no wheel for every Python and machine")
+    require_module("atheris", "dev")  # it has no wheel for every Python and machine
     found = tmp_path / "found"
     unpack(target, found)
     artifacts = f"-artifact_prefix={tmp_path}/"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from harness import Site
+from harness import Site, require_module
 
 import pllib
 from pllib.config import flatten
@@ -530,7 +530,9 @@ def test_configurations_of_any_kind_are_flattened(config, flat):
 
 
 def test_omegaconf_is_resolved_and_what_is_missing_described(spool):
-    omegaconf = pytest.importorskip("omegaconf")
+    require_module("omegaconf", "dev")
+    import omegaconf
+
     config = omegaconf.OmegaConf.create(
         {
             "base": 2,

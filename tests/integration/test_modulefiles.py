@@ -2,14 +2,14 @@
 
 import ctypes
 import os
-import shutil
 import subprocess
 import sys
 from ctypes.util import find_library
 
-import pytest
-from harness import SCRIPT, Site
+from apt import provide, provide_tools
+from harness import SCRIPT, Site, lack
 
+LIBRARY = "liblua5.1-0"
 LUA = """
 said = {}
 local function note(name)
@@ -30,10 +30,10 @@ proc prepend-path {name path} {puts "prepend-path $name $path"}
 
 def run_lua(text: str) -> str:
     """Run a chunk in Lua 5.1's library, which Slurm's own job submit plugin needs, too."""
-    library = find_library("lua5.1")
-    if library is None:
-        pytest.skip("there is no Lua 5.1 library")
-    lua = ctypes.CDLL(library)
+    absent = provide(lambda: [] if find_library("lua5.1") else [LIBRARY], packages=(LIBRARY,))
+    if absent:
+        lack(absent)
+    lua = ctypes.CDLL(find_library("lua5.1"))
     lua.luaL_newstate.restype = lua.lua_tolstring.restype = ctypes.c_void_p
     state = ctypes.c_void_p(lua.luaL_newstate())
     lua.luaL_openlibs(state)
@@ -51,8 +51,8 @@ def test_the_lua_module_puts_the_command_before_the_path(site: Site):
 
 
 def test_the_tcl_module_puts_the_command_before_the_path(site: Site):
-    if shutil.which("tclsh") is None:
-        pytest.skip("there is no tclsh")
+    if absent := provide_tools("tclsh", packages=("tcl",)):
+        lack(absent)
     text = TCL + site.sprov("slurm", "template", "modulefile.tcl") + "\nModulesHelp\n"
     done = subprocess.run(["tclsh"], input=text, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr

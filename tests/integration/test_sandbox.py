@@ -8,10 +8,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from shutil import which
 from typing import Any
 
 import pytest
+from apt import provide_tools
 from harness import Site, lack
 from hostile_queries import HONEST, fill
 
@@ -97,8 +97,8 @@ def test_a_confined_process_reads_and_computes_and_nothing_else(tmp_path: Path):
 
 
 def test_where_calls_are_not_filtered_limits_hold_and_it_is_said(tmp_path: Path):
-    if which("setarch") is None:
-        lack("there is no setarch")
+    if absent := provide_tools("setarch", packages=("util-linux",)):
+        lack(absent)
     found = confined(tmp_path, "much memory", "socket", "write", before=["setarch", "i686"])
     assert "not filtered on i686" in found["missing"]
     assert found["much memory"][0] == "MemoryError"

@@ -9,8 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pytest
-from harness import MPIRUN
+from harness import MPIRUN, require_mpi
 
 from pllib import launch
 from pllib.launches import claim
@@ -66,8 +65,8 @@ def test_a_requeued_command_goes_on_with_its_run_and_equal_commands_keep_apart(t
     assert {restart for found in again for _, _, restart, _ in found} == {1}
 
 
-@pytest.mark.skipif(not MPIRUN.exists(), reason="the mpi extra is not installed")
 def test_ranks_under_mpirun_share_a_claim_that_a_requeue_has_again(tmp_path):
+    require_mpi()
     first, second = (started(tmp_path, "fit", ranks=3) for _ in range(2))
     again = started(tmp_path, "fit", ranks=3, restart=1)
     assert sorted(rank for _, _, _, rank in first) == [0, 1, 2]
