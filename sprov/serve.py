@@ -219,7 +219,11 @@ def _watch(daemons: list[Daemon], ends: Ends) -> None:
 @click.command()
 @click.option("--name", help="Name of the endpoint file.")
 def stop(name: str | None) -> None:
-    """Drain and end the daemons; returns when they are gone."""
+    """Drain and end the daemons; returns when they are gone.
+
+    \b
+        sprov stop
+    """
     project = find()
     path = _endpoint_file(project, name)
     endpoint = read_endpoint(path) if path is not None and path.exists() else None

@@ -16,7 +16,12 @@ from pllib.project import Project, choose_endpoint, find, read_endpoint
 @click.command()
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
 def status(form: str) -> None:
-    """Show daemons, ranks, queues, lag and counts of lost and refused records."""
+    """Show daemons, ranks, queues, lag and counts of lost and refused records.
+
+    \b
+        sprov status
+        sprov status --format json
+    """
     project = find()
     found = collect(project)
     if form == "json":

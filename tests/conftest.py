@@ -10,12 +10,19 @@ from pathlib import Path
 import pytest
 from disks import build, missing_compiler
 from harness import MPIRUN, Site, lack
+from hypothesis import HealthCheck, settings
 from machine import Machine
 
 FOREIGN = ("SPROV_", "SLURM_", "PMI", "OMPI_", "MPI_", "TORCHELASTIC_", "HYDI_")
 OURS = ("SPROV_FIGURES", "SPROV_TEST_")
 """Said to the tests, not to what they test."""
 
+
+# How long an example takes says what else the machine does, and no more.
+settings.register_profile(
+    "sprov", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("sprov")
 
 TOGETHER = ("cluster", "lifecycle")
 """Tests that share what takes long to make, by a word in their path."""

@@ -44,14 +44,16 @@ def require_mpi() -> None:
         lack("mpirun is missing: pip install 'sprov[mpi]'")
 
 
-def wait_until(condition: Callable[[], Any], timeout_s: float = TIMEOUT_S) -> Any:
+def wait_until(
+    condition: Callable[[], Any], timeout_s: float = TIMEOUT_S, every_s: float = 0.02
+) -> Any:
     """Poll until `condition` returns something true, and return that."""
     deadline = time.monotonic() + timeout_s
     while True:
         if found := condition():
             return found
         assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
+        time.sleep(every_s)
 
 
 class Site:

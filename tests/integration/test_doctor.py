@@ -25,6 +25,7 @@ def test_without_slurm_it_says_so_and_checks_the_host(site: Site, nowhere: str):
         assert statuses(found, check) == {OK}, found[check]
     assert "test job" not in found
     every = [finding for findings in found.values() for finding in findings]
+    assert every
     assert all({"check", "status", "found", "advice"} <= set(finding) for finding in every)
     assert all(finding["status"] in STATES for finding in every)
 

@@ -172,7 +172,7 @@ def test_what_is_forgotten_is_known_to_be(stored: Site, archived: bool):
 
 
 def test_on_a_terminal_forgetting_is_asked_for(stored: Site):
-    for answer, n_left in ((b"n\n", N_STEPS), (b"y\n", 0)):
+    for answer, n_left in ((b"n\n", n_records(stored.project)), (b"y\n", 0)):
         ours, theirs = pty.openpty()
         process = subprocess.Popen(
             [SCRIPT, "gc", "--forget", "job"], stdin=theirs, stdout=theirs, stderr=theirs,
@@ -185,8 +185,7 @@ def test_on_a_terminal_forgetting_is_asked_for(stored: Site):
             said += os.read(ours, 1000)
         assert process.wait(60) == (0 if answer == b"y\n" else 2)
         os.close(ours)
-        assert (n_records(stored.project) >= n_left) is True
-    assert n_records(stored.project) == 0
+        assert n_records(stored.project) == n_left
 
 
 def test_a_session_of_which_some_is_forgotten_is_no_problem(stored: Site):
@@ -311,7 +310,9 @@ def test_an_archive_is_for_whom_the_project_is(stored: Site, tmp_path: Path, uma
     finally:
         os.umask(before)
     for root in (tmp_path / "cold", stored.project.root / "archive", stored.project.journal):
-        for path in root.rglob("*"):
+        paths = list(root.rglob("*"))
+        assert paths, root
+        for path in paths:
             wanted = (0o2770 if shared else 0o700) if path.is_dir() else 0o660 if shared else 0o600
             assert path.stat().st_mode & 0o7777 == wanted, path
     stored.verify()

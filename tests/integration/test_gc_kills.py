@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import PROGRAMS, SCRIPT, Site
+from harness import PROGRAMS, SCRIPT, Site, wait_until
 from keeping import fill, n_records
 
 from pllib.project import Project
@@ -95,23 +95,41 @@ def test_a_kill_at_any_step_of_a_rebuild_leaves_a_store_that_agrees(stored: Site
 
 
 def test_random_kills_of_archiving_lose_nothing(stored: Site):
-    """At any moment, not between steps alone."""
-    whole = n_records(stored.project)
+    """At any moment, not between steps alone: after so many bytes of all that it writes."""
+    whole, pristine = n_records(stored.project), stored.folder / "pristine"
+    shutil.copytree(stored.project.root, pristine, symlinks=True)
     stored.sprov("gc", "--archive", "job")
-    (archive,) = (stored.project.root / "archive").iterdir()
-    for _, path in segments(archive):
-        shutil.copy(path, stored.project.journal / "job")
-    shutil.rmtree(archive)
-    (stored.project.journal / "job/archived.json").unlink()
+    n_bytes = written(stored.project)
     seed = random.randrange(1 << 32)
-    delays = random.Random(seed)
+    draw = random.Random(seed)
+    statuses = []
     for _ in range(8):
-        process = subprocess.Popen(
-            [SCRIPT, "gc", "--archive", "job"], env=stored.environment(), stdout=subprocess.DEVNULL
-        )
-        time.sleep(delays.uniform(0.3, 1.2))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        shutil.rmtree(stored.project.root)
+        shutil.copytree(pristine, stored.project.root, symlinks=True)
+        statuses.append(archive_until(stored, draw.randint(1, n_bytes)))
         assert n_records(stored.project) == whole, f"seed {seed}"
-    stored.sprov("gc", "--archive", "job")
-    assert n_records(stored.project) == whole
+        stored.sprov("gc", "--archive", "job")
+        assert n_records(stored.project) == whole, f"seed {seed}"
+        assert segments(stored.project.journal / "job") == []
+    assert -signal.SIGKILL in statuses, f"seed {seed}"
+
+
+def written(project: Project) -> int:
+    """Return how many bytes the archive has, those of an unfinished one included."""
+    n_bytes = 0
+    for path in (project.root / "archive").glob("*/*"):
+        with contextlib.suppress(FileNotFoundError):  # it was renamed meanwhile
+            n_bytes += path.stat().st_size
+    return n_bytes
+
+
+def archive_until(site: Site, n_bytes: int) -> int:
+    """Kill the command once it has written so many bytes; return its exit status."""
+    process = subprocess.Popen(
+        [SCRIPT, "gc", "--archive", "job"], env=site.environment(), stdout=subprocess.DEVNULL
+    )
+    wait_until(
+        lambda: written(site.project) >= n_bytes or process.poll() is not None, every_s=0.001
+    )
+    process.kill()
+    return process.wait()

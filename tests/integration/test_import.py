@@ -22,6 +22,7 @@ def refused(site: Site, *arguments: str) -> list[str]:
     """Import what must be refused at least in part; return a line for each refusal."""
     errors = site.sprov("import", *arguments, status=2)
     lines = [line for line in errors.splitlines() if line]
+    assert lines
     assert all(line.startswith("sprov: ") for line in lines), errors
     return lines
 

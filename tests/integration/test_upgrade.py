@@ -142,5 +142,17 @@ def test_a_project_of_a_newer_format_is_refused_and_left_alone(earlier: Earlier,
 
 def test_a_command_runs_in_a_project_of_a_newer_format(earlier: Earlier):
     """Its log says its own version, so the newer sprov takes it in."""
-    (earlier.root / "format").write_text("2\n")
-    earlier.site.sprov("run", "--", "true")
+    version = earlier.root / "format"
+    ours = version.read_text() if version.exists() else None
+    version.write_text("2\n")
+    before = set(earlier.root.glob("spool/*.log"))
+    earlier.site.sprov("run", "--", "touch", "ran")
+    assert (earlier.site.folder / "ran").exists()
+    assert version.read_text() == "2\n"
+    (path,) = set(earlier.root.glob("spool/*.log")) - before
+    with log.LogReader(path) as reader:
+        assert any(reader.frames())
+    version.unlink() if ours is None else version.write_text(ours)
+    n_before = len(json.loads(earlier.site.sprov("runs", "--format", "json")))
+    earlier.site.sprov("ingest", str(path))
+    assert len(json.loads(earlier.site.sprov("runs", "--format", "json"))) == n_before + 1

@@ -278,7 +278,9 @@ def test_two_runs_of_one_program_are_each_valid(site: Site):
     site.start("training.py", "--fail").wait(60)
     site.run("lifecycle.py")
     site.sprov("ingest")
-    for run in json.loads(site.sprov("runs", "--format", "json")):
+    runs = json.loads(site.sprov("runs", "--format", "json"))
+    assert len(runs) == 3
+    for run in runs:
         found = json.loads(site.sprov("verify", "--shapes", run["run"], "--format", "json"))
         assert (found["run"], found["valid"], found["problems"]) == (run["run"], True, [])
 

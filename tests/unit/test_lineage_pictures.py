@@ -80,6 +80,7 @@ def test_names_are_escaped():
     assert "<script" not in svg(shown)
     assert "<script" not in html(shown)
     lines = list(Tree(shown, "up", Path("/data"), settings=True).lines())
+    assert len(lines) > 2
     assert all(line.isprintable() for line in lines)
 
 
