@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -36,6 +36,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         path = str(item.path.relative_to(config.rootpath))
         group = next((word for word in TOGETHER if word in path), path)
         item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Add to the file that `SPROV_TEST_CPU` names what each test took, fixtures included."""
+    before = cpu_s()
+    result = yield
+    if path := os.environ.get("SPROV_TEST_CPU"):
+        with open(path, "a") as file:
+            file.write(f"{cpu_s() - before:.2f} {item.nodeid}\n")
+    return result
+
+
+def cpu_s() -> float:
+    """Return the CPU seconds of this process and of all that it waited for."""
+    return sum(os.times()[:4])
 
 
 @pytest.fixture(autouse=True)
