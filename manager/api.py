@@ -17,7 +17,7 @@ from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 
 from pllib.identity import iri
-from pllib.linked import WIRE_VERSION, Accepted, decode_batch
+from pllib.linked import WIRE_VERSION, Accepted, batch_version, decode_batch
 
 from . import resources
 from .answering import DEFAULT_TIMEOUT_S, Answering, accepted
@@ -57,16 +57,18 @@ def make_app(writer: Writer, workers: Workers, series: Folder) -> FastAPI:
         """Take one batch of linked provenance (msgpack) in.
 
         412 if it is for another instance of the manager (``If-Match``): that one may have taken
-        batches before it that this one does not have.
+        batches before it that this one does not have.  409 if it is of another version.
         """
         if request.headers.get("if-match", "").strip('"') != instance:
             return problem(412, "this is another manager", "Ask /v1/watermarks and go back")
         try:
             batch = decode_batch(await request.body())
         except msgspec.MsgspecError as exc:
+            if (version := batch_version(await request.body())) not in (WIRE_VERSION, None):
+                return _of_other_version(version)
             return problem(400, f"not a batch of linked provenance: {exc}", "")
         if batch.version != WIRE_VERSION:
-            return problem(400, f"batch version {batch.version}, here {WIRE_VERSION}", "")
+            return _of_other_version(batch.version)
         taken = Accepted(instance, writer.submit(batch))
         return Response(msgspec.json.encode(taken), 202, media_type="application/json")
 
@@ -193,6 +195,12 @@ def make_app(writer: Writer, workers: Workers, series: Folder) -> FastAPI:
 
     describe(app, OPEN_PATHS)
     return app
+
+
+def _of_other_version(version: int | None) -> Response:
+    return problem(
+        409, f"batch version {version}, here {WIRE_VERSION}", "Restart tracker and manager"
+    )
 
 
 def _many(text: str) -> dict[str, list[str]]:

@@ -61,7 +61,7 @@ class Manager:
         except Error:
             self._socket.close()
             raise
-        self.writer = Writer(store, project.series, project.snapshots)
+        self.writer = Writer(store, project.series, project.snapshots, on_failure=self.stop)
         allowed = load_section(Querying, project.config, os.environ)
         self.workers = Workers([script, "manager", "worker"], project.snapshots, allowed)
         self._token = secrets.token_urlsafe(32)
@@ -82,7 +82,12 @@ class Manager:
         return f"{scheme}://{self._listening.advertised}:{name[1]}"
 
     def run(self, on_ready: threading.Event | None = None) -> None:
-        """Serve until `stop`, then commit what was taken in, for some time, and make a snapshot."""
+        """Serve until `stop`, then commit what was taken in, for some time, and make a snapshot.
+
+        Raises:
+            UnavailableError: The writer stopped on an error: without it this manager is of no use,
+                and a new one is asked by the tracker for what it lacks.
+        """
         # Batches are tens of thousands of objects and no cycles: collecting cost a tenth.
         gc.set_threshold(200_000, 50, 50)
         self.writer.start()
@@ -102,8 +107,13 @@ class Manager:
         if path:
             Path(path).unlink(missing_ok=True)
         self.workers.close()
+        failure = self.writer.failure
         self.writer.close(COMMIT_S)
         leave_endpoint(self._endpoint_file, manager="", token="", manager_pid=0)
+        if failure:
+            raise UnavailableError(
+                f"the manager stopped: {failure}", "A new one goes on from there"
+            )
 
     def stop(self) -> None:
         self._server.should_exit = True

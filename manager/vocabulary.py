@@ -116,6 +116,7 @@ NODES = {
     "accounting": (term("sprov:Accounting"), ENTITY),
     "content": (term("sprov:Content"), ENTITY),
     "association": (term("prov:Association"),),
+    "skipped": (term("sprov:SkippedRecords"), ENTITY),
 }
 """Classes of a `pllib.linked.Node`, by its kind; of other kinds other tables tell."""
 
@@ -216,6 +217,11 @@ PROPERTIES = {
     "association": QUALIFIED_ASSOCIATION,
     "agent": term("prov:agent"),
     "plan": term("prov:hadPlan"),
+    "skipped_reason": term("sprov:skippedReason"),
+    "skipped_records": term("sprov:skippedRecords"),
+    "frame": term("sprov:frame"),
+    "of_run": term("sprov:run"),
+    "of_log": term("sprov:ofLog"),
 }
 """Properties of a `pllib.linked.Node`."""
 

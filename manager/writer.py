@@ -19,6 +19,7 @@ import queue
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -88,11 +89,18 @@ class Counts:
 
 class Writer:
     def __init__(
-        self, store: Store, series_folder: Path, snapshots: Path, patience_s: float = math.inf
+        self,
+        store: Store,
+        series_folder: Path,
+        snapshots: Path,
+        patience_s: float = math.inf,
+        on_failure: Callable[[], None] = lambda: None,
     ) -> None:
         """Args:
         patience_s: How long the disk may be full or fail before that is a failure.
+        on_failure: Called when a thread has stopped on an error; `failure` says which.
         """
+        self._on_failure = on_failure
         self.store = store
         self.counts = Counts()
         self.failure = ""
@@ -243,6 +251,7 @@ class Writer:
             with self._changed:
                 self.failure = self.failure or f"{type(exc).__name__}: {exc}"
                 self._changed.notify_all()
+            self._on_failure()
 
     def _map(self) -> None:
         while not self.failure:

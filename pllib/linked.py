@@ -41,7 +41,7 @@ NodeKind = Literal[
     "schema", "datastore", "featureset", "feature", "dataset", "featuredata", "characteristic",
     "model_characteristic", "model_schema", "prospection", "evaluation_specification",
     "evaluation_procedure", "measure", "persona", "job", "step", "content", "association", "file",
-    "activity", "attempt", "run", "value", "array", "accounting",
+    "activity", "attempt", "run", "value", "array", "accounting", "skipped", "log",
 ]  # fmt: skip
 Whole = Literal["activity", "collective", "attempt", ""]
 
@@ -293,6 +293,8 @@ class Batch(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Plain values that people look for by class."""
     imported: list[bytes] = []
     """N-Triples."""
+    skipped: dict[str, int] = {}
+    """Records that are not in `n_records`, since they can't be linked, by reason."""
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -305,6 +307,21 @@ class Accepted(msgspec.Struct, frozen=True):
 
 encode_batch = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Batch).decode
+
+
+class _Head(msgspec.Struct, array_like=True, frozen=True):
+    version: int
+
+
+_decode_head = msgspec.msgpack.Decoder(_Head).decode
+
+
+def batch_version(data: bytes) -> int | None:
+    """Return the version of a batch, also of one that can't be decoded; None if it is no batch."""
+    try:
+        return _decode_head(data).version
+    except UNDECODABLE:
+        return None
 
 
 def decode_batch(data: bytes) -> Batch:

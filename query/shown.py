@@ -30,6 +30,7 @@ _SECTIONS = {
     ),
     "failures": ("failures", ["rank", "plan", "started", "error"]),
     "lost": ("lost", ["reason"]),
+    "skipped": ("journalled but not in the graph", ["records", "reason"]),
 }
 
 

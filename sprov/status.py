@@ -12,6 +12,10 @@ from pllib.delivery import ask_status
 from pllib.errors import Error
 from pllib.project import Project, choose_endpoint, find, read_endpoint
 
+from .skipped import in_words, skipped_by
+
+STORE_TIMEOUT_S = 5.0
+
 
 @click.command()
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
@@ -30,6 +34,8 @@ def status(form: str) -> None:
     click.echo(f"project    {project.root}")
     for name in ("tracker", "manager"):
         _print_daemon(name, found[name])
+    for reason, count in found["skipped_by"].items():
+        click.echo(f"skipped    {in_words(reason, count)}")
     waiting = found["waiting_logs"]
     if waiting:
         click.echo(f"waiting    {waiting} log(s) that no tracker took: run `sprov ingest`")
@@ -47,8 +53,19 @@ def collect(project: Project) -> dict[str, Any]:
                     found[name] = {"running": True, **ask(endpoint)}
                 except Error as exc:
                     found[name] = {"running": False, "trouble": str(exc)}
+    found["skipped_by"] = _skipped_by(project)
     found["waiting_logs"] = len(list(project.spool.glob("*.log"))) if project.spool.is_dir() else 0
     return found
+
+
+def _skipped_by(project: Project) -> dict[str, int]:
+    """Ask the store what it lacks; nothing where there is none, or it does not answer soon."""
+    from query.engine import find_engine
+
+    try:
+        return skipped_by(find_engine(project, timeout_s=STORE_TIMEOUT_S).select)
+    except Error:
+        return {}
 
 
 def _ask_manager(endpoint: Any) -> dict[str, Any]:

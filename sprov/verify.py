@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
+import pyoxigraph as ox
 
 from manager.mapping import map_batch
-from manager.store.snapshots import current_snapshot, missing, open_snapshot
+from manager.store.snapshots import current_snapshot, missing, open_snapshot, query_prefixes
 from pllib import waiting
 from pllib.errors import LogError, UnavailableError
 from pllib.log import LogReader
@@ -29,6 +31,7 @@ from tracker.linker import context_of, link
 from .keeping.archive import damage, spans_of
 from .keeping.pieces import Kept, Piece, kept
 from .pointcheck import PointCheck
+from .skipped import in_words, refusal
 from .tallies import Tallies
 
 MAX_SNAPSHOTS = 5
@@ -108,11 +111,15 @@ def _found(project: Project, journals: Kept, comparison: _Comparison) -> dict[st
     problems = [*map(str, journals.unreachable), *comparison.problems]
     problems += comparison.tallies.problems_beyond(journals.absent)
     problems += comparison.points.problems(journals.absent)
+    problems += [in_words(reason, n) for reason, n in sorted(comparison.skipped.items())]
+    if comparison.n_without_run:
+        problems.append(f"{comparison.n_without_run} frame(s) say of no run: nothing is stored")
     left = waiting.logs(project, os.environ)
     if left:
         problems.append(f"{len(left)} log(s) wait for `sprov ingest`")
     return {
         **comparison.tallies.counts,
+        "skipped": sum(comparison.skipped.values()),
         "triples_missing": comparison.n_missing,
         "points": comparison.points.n_points,
         "archived": sum(piece.is_archived for piece in journals.pieces),
@@ -132,7 +139,9 @@ class _Comparison:
     def __init__(self, project: Project) -> None:
         self.tallies = Tallies()
         self.problems: list[str] = []
-        self.n_missing = 0
+        self.n_missing = self.n_without_run = 0
+        self.skipped: Counter[str] = Counter()
+        """Records that are not linked, by reason."""
         for _ in range(MAX_SNAPSHOTS):
             before = current_snapshot(project.snapshots)
             self._store = open_snapshot(project.snapshots)
@@ -155,31 +164,50 @@ class _Comparison:
                 advance(sizes[path])
 
     def _compare(self, piece: Piece, path: Path, first: int, after: int | None, size: int) -> None:
-        n_before, n_frames, worst = self.n_missing, 0, ""
+        n_triples, n_frames, worst = 0, 0, ""
         with LogReader(path) as reader:
             for located in reader.frames(ordinal=first):
                 if located.offset >= size or (after is not None and located.ordinal >= after):
                     break
                 if n_missing := self._missing(piece, located.ordinal, located.frame):
-                    self.n_missing += n_missing
+                    n_triples += n_missing
                     n_frames += 1
                     worst = worst or f"the first at byte {located.offset}"
             self.problems += [f"journal {piece.name}: {exc}" for exc in reader.corrupt]
+        self.n_missing += n_triples
         if n_frames:
             self.problems.append(
-                f"journal {piece.title}: {self.n_missing - n_before} triples of {n_frames} "
+                f"journal {piece.title}: {n_triples} triples of {n_frames} "
                 f"frame(s) in {path.name} are not in the store, {worst}"
             )
 
     def _missing(self, piece: Piece, ordinal: int, frame: Any) -> int:
         """Return how many triples of a frame the store has not, and note its points."""
         context = context_of(frame)
-        if not self.tallies.add(frame) or context is None:
+        if not self.tallies.add(frame):
+            return 0
+        if context is None:
+            self.n_without_run += 1
             return 0
         batch = link([(ordinal, frame)], piece.identity, context.run)
+        self.skipped.update(batch.skipped)
+        n_missing = len(missing(self._store, "".join(map_batch(batch))))
+        if n_missing and (reason := refusal(self._select, frame)):
+            self.n_missing += n_missing
+            self.problems.append(
+                f"journal {piece.title}: frame {frame.number} of log {frame.log_id.hex()}, run "
+                f"{context.run[:8]}, was refused: {reason} ({batch.n_records} record(s))"
+            )
+            return 0
         if batch.points is not None:
             self.points.add(context.run, (frame.log_id, frame.number), batch.points)
-        return len(missing(self._store, "".join(map_batch(batch))))
+        return n_missing
+
+    def _select(self, query: str) -> list[dict[str, str]]:
+        rows = self._store.query(query, prefixes=query_prefixes())
+        assert isinstance(rows, ox.QuerySolutions)
+        names = [variable.value for variable in rows.variables]
+        return [{name: row[name].value for name in names if row[name]} for row in rows]
 
 
 def _report(found: dict[str, Any]) -> str:

@@ -22,8 +22,8 @@ Literal = tuple[str, linked.Datatype, str]
 
 def tell_outcome(tables: Tables, record: Outcome) -> None:
     """The session of a log ended in a way that it could not say itself."""
-    if record.state not in OUTCOMES:
-        return
+    if record.state not in OUTCOMES:  # a word of a newer version
+        raise ValueError(record.state)
     literals: list[Literal] = [
         ("outcome", "string", record.state),
         ("outcome_at", *moment(record.at_ns)),

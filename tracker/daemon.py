@@ -6,6 +6,7 @@ import gc
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from pllib.project import (
 )
 
 from .digester import Digester
+from .dispatch import Dispatch
 from .handover import Handover, ManagerRestartedError
 from .journal import Follower, Journal
 from .server import Server, is_pair, new_keys
@@ -39,6 +41,7 @@ DRAIN_S = 1.2
 of it is safe, and what the manager lacks then the next tracker hands on, or `sprov ingest`."""
 
 
+RESTART_HINT = "What was journalled is safe, and a new one goes on from there"
 LAST_BATCH_S = 0.2
 """How long a batch that is under way is waited for beyond that; it may be taken twice."""
 
@@ -70,6 +73,7 @@ class Tracker:
         self._advertise(listening)
         self.queues = WorkQueues()
         self.handover = Handover(self._manager)
+        self.dispatch = Dispatch(self.handover, self.journal.identity)
         self.digester = Digester(self.journal, digest_limit_bytes)
         self._follower = Follower(self.journal)
         self._settled = -1
@@ -79,17 +83,22 @@ class Tracker:
         self._stopping = threading.Event()
         self._received_all = threading.Event()
         self._asked_at = 0.0
-        self.trouble = "; ".join(str(exc) for exc in self.journal.corrupt[:3])
+        self.failure = ""
+        """Which thread stopped, and on what: the tracker ends then."""
+        self._sealing_trouble = ""
 
     def run(self) -> None:
-        """Serve until `stop`, then drain."""
+        """Serve until `stop`, then drain.
+
+        Raises:
+            UnavailableError: One of its threads stopped on an error: a new tracker goes on from
+                the journal.
+        """
         # Batches are tens of thousands of objects and no cycles: collecting cost a tenth.
         gc.set_threshold(200_000, 50, 50)
-        linking = threading.Thread(target=self._link, name="linker", daemon=True)
-        sealing = threading.Thread(target=self._seal, name="sealer", daemon=True)
-        digesting = threading.Thread(target=self._digest, name="digester", daemon=True)
-        for thread in (linking, sealing, digesting):
-            thread.start()
+        linking = self._start("linker", self._link)
+        self._start("sealer", self._seal)
+        digesting = self._start("digester", self.digester.run)
         self.server.serve(self._stopping.is_set, self.status)
         until = self._asked_at + self._drain_s
         self.digester.stop()
@@ -102,6 +111,22 @@ class Tracker:
         self.server.close()
         self.journal.close()
         leave_endpoint(self._endpoint_file, tracker="", tracker_pid=0)
+        if self.failure:
+            raise UnavailableError(f"the tracker stopped, {self.failure}", RESTART_HINT)
+
+    def _start(self, name: str, work: Callable[[], None]) -> threading.Thread:
+        """Start a thread whose error ends the tracker, which is of no use without it."""
+
+        def guarded() -> None:
+            try:
+                work()
+            except Exception as exc:  # noqa: BLE001  whatever it was, it must be seen
+                self.failure = self.failure or f"{name}: {type(exc).__name__}: {exc}"
+                self.stop()
+
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
+        thread.start()
+        return thread
 
     def stop(self) -> None:
         """Ask for the end; from a signal handler too."""
@@ -126,20 +151,17 @@ class Tracker:
             return None
 
     def _link(self) -> None:
-        try:
-            self._rewind()
-            while True:
-                busy = self._read_ahead() | self._hand_over()
-                drained = self._received_all.is_set() and not self.lag_records
-                if drained or (self.handover.is_stopped and self._received_all.is_set()):
-                    return
-                if not busy and not self.journal.wait(self._follower.ordinal, IDLE_S):
-                    self._confirm()
-                done = not self.queues.n_records and not self.handover.n_unconfirmed
-                self._settled = self._follower.ordinal if done else -1
-                self._note_taken()
-        except Exception as exc:  # noqa: BLE001  seen by `status`; the journal goes on
-            self.trouble = f"linker stopped: {type(exc).__name__}: {exc}"
+        self._rewind()
+        while True:
+            busy = self._read_ahead() | self._hand_over()
+            drained = self._received_all.is_set() and not self.lag_records
+            if drained or (self.handover.is_stopped and self._received_all.is_set()):
+                return
+            if not busy and not self.journal.wait(self._follower.ordinal, IDLE_S):
+                self._confirm()
+            done = not self.queues.n_records and not self.handover.n_unconfirmed
+            self._settled = self._follower.ordinal if done else -1
+            self._note_taken()
 
     def _note_taken(self) -> None:
         if not self.handover.is_stopped:  # else the last batch may have been dropped
@@ -164,16 +186,14 @@ class Tracker:
         return busy
 
     def _hand_over(self) -> bool:
-        batch = self.queues.take(self.journal.identity, all_ages=self._received_all.is_set())
-        if batch is None:
+        due = self.queues.take_frames(all_ages=self._received_all.is_set())
+        if due is None:
             return False
-        self.digester.offer(batch.files)
         try:
-            self.handover.hand_over(batch)
+            for batch in self.dispatch.send(due):
+                self.digester.offer(batch.files)
         except ManagerRestartedError:
             self._rewind()
-        except (OverflowError, ValueError) as exc:  # a frame that no pllib writes
-            self.trouble = f"a batch of run {batch.queue} can't be encoded: {exc}"
         return True
 
     def _confirm(self) -> None:
@@ -196,14 +216,22 @@ class Tracker:
         while not self._stopping.wait(1.0):
             try:
                 self.journal.seal_next()
+                self._sealing_trouble = ""
             except (OSError, LogError) as exc:
-                self.trouble = f"sealing: {exc}"
+                self._sealing_trouble = f"sealing: {exc}"
 
-    def _digest(self) -> None:
-        try:
-            self.digester.run()
-        except Exception as exc:  # noqa: BLE001  seen by `status`; everything else goes on
-            self.trouble = f"digester stopped: {type(exc).__name__}: {exc}"
+    @property
+    def trouble(self) -> str:
+        """What is wrong now; empty when all is well."""
+        corrupt = "; ".join(str(exc) for exc in self.journal.corrupt[:3])
+        return (
+            self.failure
+            or self.server.trouble
+            or self.handover.trouble
+            or self._sealing_trouble
+            or self.digester.trouble
+            or corrupt
+        )
 
     def status(self) -> dict[str, Any]:
         """Return counts for `sprov status`."""
@@ -217,19 +245,21 @@ class Tracker:
             "taken_below": taken_below,
             "manager": manager,
             "duplicates": self.server.duplicates,
-            "refused": sum(refused_by.values()) + self.handover.n_refused,
+            "refused": sum(refused_by.values()),
             "refused_by": refused_by,
             "queued_records": self.queues.n_records,
             "unread_frames": self.journal.durable - self._follower.ordinal,
             "settled": self._settled >= self.journal.durable,
             "handed_over": self.handover.n_records,
+            "skipped": sum(self.dispatch.skipped.values()),
+            "skipped_by": dict(self.dispatch.skipped),
+            "refused_frames": [frame._asdict() for frame in list(self.dispatch.refused)],
+            "refused_frames_not_listed": self.dispatch.n_refused - len(self.dispatch.refused),
+            "unreadable_frames": self.queues.unreadable,
             "digested": self.digester.n_digested,
             "overwritten": self.digester.n_overwritten,
             "to_digest": self.digester.n_waiting,
-            "trouble": self.trouble
-            or self.server.trouble
-            or self.handover.trouble
-            or self.digester.trouble,
+            "trouble": self.trouble,
             "clients": len(peers),
             "clients_that_fit": self.server.room.n_clients,
             "ranks": [

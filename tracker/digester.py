@@ -90,5 +90,6 @@ class Digester:
         except OSError as exc:
             self.trouble = f"digests are not journalled: {exc}"
             return
+        self.trouble = ""
         self.n_overwritten += sum(record.digest is None for record in found)
         self.n_digested += sum(record.digest is not None for record in found)

@@ -29,6 +29,10 @@ class ManagerRestartedError(Exception):
     """The manager is not the one that took the last batch: read the journal again."""
 
 
+class RefusedError(Exception):
+    """The manager will never take this batch, or it can't be encoded for it; says why."""
+
+
 class Handover:
     """A client of one manager; for one thread, but for `stop`."""
 
@@ -42,7 +46,7 @@ class Handover:
         self._unconfirmed: dict[str, int] = {}
         self._stopping = threading.Event()
         self.trouble = ""
-        self.n_batches = self.n_records = self.n_refused = 0
+        self.n_batches = self.n_records = 0
 
     def stop(self) -> None:
         """Give up waiting for a manager that does not answer."""
@@ -98,16 +102,19 @@ class Handover:
 
         Raises:
             ManagerRestartedError: The manager restarted; it has not taken the batch.
+            RefusedError: It does not take it as it is.
         """
-        answer = self._ask("POST", "/v1/provenance", encode_batch(batch))
+        try:
+            body = encode_batch(batch)
+        except (OverflowError, ValueError, TypeError) as exc:
+            raise RefusedError(f"it can't be encoded: {exc}") from exc
+        answer = self._ask("POST", "/v1/provenance", body)
         if answer is None:
             return False
         if answer.status == 412:
             raise ManagerRestartedError
         if answer.status != 202:
-            self.n_refused += batch.n_records
-            self.trouble = f"the manager refused a batch: {_text(answer)}"
-            return True
+            raise RefusedError(_reason(answer))
         self._unconfirmed[batch.queue] = batch.last
         self.n_batches += 1
         self.n_records += batch.n_records
@@ -145,6 +152,14 @@ class Handover:
 
     def close(self) -> None:
         self._caller.close()
+
+
+def _reason(answer: Reply) -> str:
+    """Return what the manager says is wrong (`manager.problems`)."""
+    try:
+        return str(msgspec.json.decode(answer.body)["error"])[:300]
+    except (msgspec.MsgspecError, LookupError, TypeError):
+        return f"{answer.status} {_text(answer)}"
 
 
 def _text(answer: Reply) -> str:

@@ -19,6 +19,10 @@ from pllib.records import METRIC_TAG, UNDECODABLE, Metric
 Finder = Callable[[Metric], linked.PointSource]
 """Tells what a signature's points are of; raises LookupError when the frame has not said it."""
 
+UNDEFINED = "its frame does not define the signature"
+OUT_OF_RANGE = "a number is out of range"
+"""Why a record is skipped."""
+
 _ARRAY = struct.Struct(">BI")  # msgpack's array 32: 0xdd and the number of elements
 _decode_one = msgspec.msgpack.Decoder(Metric).decode
 _decode_all = msgspec.msgpack.Decoder(list[Metric]).decode
@@ -36,12 +40,13 @@ def set_apart(payload: bytes) -> tuple[list[memoryview], list[memoryview]]:
     return others, points
 
 
-def decode_metrics(bodies: list[memoryview]) -> list[Metric]:
-    """Decode records at once; those that no pllib of this version writes are passed over."""
+def decode_metrics(bodies: list[memoryview]) -> tuple[list[Metric], int]:
+    """Decode records at once; return them and how many can't be read."""
     try:
-        return _decode_all(_ARRAY.pack(0xDD, len(bodies)) + b"".join(bodies))
+        return _decode_all(_ARRAY.pack(0xDD, len(bodies)) + b"".join(bodies)), 0
     except UNDECODABLE:
-        return [metric for body in bodies for metric in _decoded(body)]
+        metrics = [metric for body in bodies for metric in _decoded(body)]
+        return metrics, len(bodies) - len(metrics)
 
 
 def _decoded(body: memoryview) -> list[Metric]:
@@ -62,10 +67,11 @@ class Columns:
         self._has_step = bytearray()
         self._seq, self._step, self._at_ns, self._value = _pack([])
 
-    def add(self, frame: Frame, metrics: list[Metric], find: Finder) -> None:
-        """Add a frame's points; those that can't be are passed over."""
+    def add(self, frame: Frame, metrics: list[Metric], find: Finder) -> dict[str, int]:
+        """Add a frame's points; return how many can't be, by reason."""
         sources = self._find_sources(metrics, find)
         known = [metric for metric in metrics if metric.signature in sources]
+        n_defined = len(known)
         try:
             activities, columns = self._number_activities(frame.log_id, known), _pack(known)
         except OverflowError:
@@ -80,6 +86,8 @@ class Columns:
             self._step.extend(columns[1])
             self._at_ns.extend(columns[2])
             self._value.extend(columns[3])
+        n_skipped = {UNDEFINED: len(metrics) - n_defined, OUT_OF_RANGE: n_defined - len(known)}
+        return {reason: count for reason, count in n_skipped.items() if count}
 
     def _find_sources(self, metrics: list[Metric], find: Finder) -> dict[int, int]:
         """Return the number of each signature's source, without those that are not known."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from pllib import linked
 
 from .points import Columns
@@ -14,6 +16,8 @@ class Tables:
 
     def __init__(self) -> None:
         self.n_records = 0
+        self.skipped: Counter[str] = Counter()
+        """Records that were not linked, by reason."""
         self.has_redacted = False
         """Some frame has a redactor's mark."""
         self.runs: dict[str, linked.Run] = {}
@@ -77,4 +81,5 @@ class Tables:
             nodes=list(self.nodes),
             types=list(self.types.items()),
             imported=self.imported,
+            skipped=dict(self.skipped),
         )

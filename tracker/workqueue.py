@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pllib.linked import Batch
 from pllib.log import Frame
@@ -24,6 +25,12 @@ class _Queue:
     n_records: int = 0
     n_bytes: int = 0
     since: float = 0.0
+
+
+class Due(NamedTuple):
+    run: str
+    frames: list[tuple[int, Frame]]
+    """With their ordinals in the journal."""
 
 
 class WorkQueues:
@@ -50,9 +57,14 @@ class WorkQueues:
         queue.n_bytes += len(frame.payload)
 
     def take(self, journal: str, *, all_ages: bool = False) -> Batch | None:
-        """Return a batch of the run that has waited longest, if one is due.
+        """Return a batch of the frames that `take_frames` returns."""
+        due = self.take_frames(all_ages=all_ages)
+        return None if due is None else link(due.frames, journal, due.run)
 
-        It has the frames that first make up `BATCH_RECORDS` or `BATCH_BYTES`; others wait for the
+    def take_frames(self, *, all_ages: bool = False) -> Due | None:
+        """Return frames of the run that has waited longest, if some are due.
+
+        They are those that first make up `BATCH_RECORDS` or `BATCH_BYTES`; others wait for the
         next.
         """
         now = time.monotonic()
@@ -64,7 +76,7 @@ class WorkQueues:
         if not due:
             return None
         run = min(due)[1]
-        return link(self._pop(run), journal, run)
+        return Due(run, self._pop(run))
 
     def _pop(self, run: str) -> list[tuple[int, Frame]]:
         queue = self._queues[run]

@@ -8,7 +8,7 @@ for neither.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 import msgspec
@@ -66,6 +66,7 @@ def show(store: ox.Store, asked: Show) -> Row:
         "deviations": deviations(store, read.plans),
         "failures": _failures(read),
         "lost": _lost(read),
+        "skipped": _skipped(read),
     }
 
 
@@ -380,3 +381,13 @@ def _failures(read: Reader) -> list[Row]:
 def _lost(read: Reader) -> list[Row]:
     logs = read.back("sprov:run", [read.run], "log")
     return [{"reason": reason} for _, reason in sorted(read.pairs(logs, "sprov:lost"))]
+
+
+def _skipped(read: Reader) -> list[Row]:
+    """Return records that the journal has and the graph only counts, by reason."""
+    frames = read.back("sprov:run", [read.run], "skipped")
+    reason = read.known(frames, "sprov:skippedReason")
+    counts: Counter[str] = Counter()
+    for frame, number in read.known(frames, "sprov:skippedRecords").items():
+        counts[reason.get(frame, "")] += int(number)
+    return [{"records": counts[each], "reason": each} for each in sorted(counts)]

@@ -1,0 +1,228 @@
+"""What can't be stored costs nothing else, and is said: in the graph, by status and by verify."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from harness import TRANSFORMATIONS, Site, wait_until
+
+from pllib import linked
+from pllib.log import Frame, LogWriter, Owner, frame_of, new_header
+from pllib.managers import Caller
+from pllib.project import Endpoint
+from pllib.records import (
+    ROOT,
+    Closed,
+    Context,
+    Metric,
+    Signature,
+    Started,
+    Transformation,
+    encode,
+)
+from pllib.values import encode as encode_values
+from sprov.indexing import open_writer
+from tracker.dispatch import Dispatch
+from tracker.handover import Handover
+from tracker.journal import Journal
+from tracker.workqueue import Due
+
+RUN = "ab" * 16
+NOBODY = Owner("elsewhere", "0" * 32, 1, 0.0)
+N_FRAMES, PER_FRAME = 20, 5
+OF_A_NEWER_KIND = msgspec.msgpack.encode([99, 7, "what a later version says"])
+REASONS = {
+    "Transformation: a number is out of range": 1,
+    "Transformation: its frame does not define the signature": 1,
+    "Metric: its frame does not define the signature": 2,
+    "of a kind that this version does not know": 1,
+    "can't be read": 1,
+}
+
+
+def context() -> bytes:
+    return encode(
+        Context(
+            run=RUN, restart=0, rank=0, size=1, host="node1", pid=1, user="ada", program="t.py",
+            project="p", workflow="w", opened_ns=10**18,
+        )
+    )  # fmt: skip
+
+
+def step(seq: int, value: str, duration_ns: int = 5000, signature: int = 0) -> bytes:
+    return encode(
+        Transformation(
+            seq, 0, signature, 10**18, duration_ns, encode_values([]), encode_values([value])
+        )
+    )
+
+
+def frame(log_id: bytes, number: int, *others: bytes) -> Frame:
+    first = number * 100 + 1
+    steps = [step(first + n, f"value {n} of frame {number}") for n in range(PER_FRAME)]
+    signature = encode(Signature(0, "transformation", "step", (), ("made",)))
+    return frame_of(log_id, number, [context(), signature, *steps, *others])
+
+
+def frames(log_id: bytes) -> list[Frame]:
+    """Return good frames, of which two also have what can't be stored."""
+    wrong: dict[int, list[bytes]] = {
+        3: [step(391, "late", 1 << 63), step(392, "of what?", signature=9), OF_A_NEWER_KIND],
+        7: [
+            encode(Metric(791, 0, 9, None, 10**18, 0.5, None)),
+            encode(Metric(792, 0, 9, None, 10**18, 0.5, None)),
+            msgspec.msgpack.encode([2, "no number"]),
+        ],
+    }
+    wrong[0] = [
+        encode(Signature(1, "run", "w")), encode(Started(1000, 0, ROOT, 1, 10**18, "run:w::0"))
+    ]  # fmt: skip
+    n_records = N_FRAMES * PER_FRAME + sum(REASONS.values()) + 2
+    wrong[N_FRAMES - 1] = [encode(Closed(99_999, n_records, {}, 2 * 10**18))]
+    return [frame(log_id, number, *wrong.get(number, [])) for number in range(N_FRAMES)]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    header = new_header(NOBODY)
+    writer = LogWriter(tmp_path / "hostile.log", header)
+    writer.append([each.pack() for each in frames(header.log_id)])
+    writer.sync()
+    writer.close()
+    return writer.path
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_skipped_records_are_counted_by_reason_and_cost_no_other(site: Site, log: Path, served):
+    if served:
+        site.serve()
+    site.sprov("ingest", str(log))
+
+    assert site.count(TRANSFORMATIONS) == N_FRAMES * PER_FRAME
+    status = json.loads(site.sprov("status", "--format", "json"))
+    assert status["skipped_by"] == REASONS
+    if served:
+        assert status["tracker"]["skipped_by"] == REASONS
+        assert status["tracker"]["handed_over"] == N_FRAMES * PER_FRAME + 2
+        assert status["tracker"]["trouble"] == ""
+    assert "1 record(s) are journalled and can't be stored: can't be read" in site.sprov("status")
+    (run,) = json.loads(site.sprov("runs", "--format", "json"))
+    shown = json.loads(site.sprov("show", run["run"], "--format", "json"))
+    assert {row["reason"]: row["records"] for row in shown["skipped"]} == REASONS
+    assert "journalled but not in the graph" in site.sprov("show", run["run"])
+    exported = site.sprov("export", run["run"], "--format", "turtle", "-o", "-")
+    assert all(reason in exported for reason in REASONS)
+    assert_verify_says(site, {f"can't be stored: {reason}" for reason in REASONS})
+
+
+def assert_verify_says(site: Site, parts: set[str]) -> None:
+    """Check that verify fails, and that each of its problems is one of these."""
+    found = failed_verify(site)
+    assert len(found["problems"]) == len(parts), found["problems"]
+    for part in parts:
+        assert any(part in problem for problem in found["problems"]), (part, found["problems"])
+
+
+def failed_verify(site: Site) -> dict[str, Any]:
+    command = site.command("verify", "--format", "json")
+    done = subprocess.run(
+        command, cwd=site.folder, env=site.environment(), text=True, capture_output=True,
+        timeout=site.timeout_s, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    found = json.loads(done.stdout)
+    assert not found["agree"]
+    return dict(found)
+
+
+class Choosy(http.server.BaseHTTPRequestHandler):
+    """A manager that takes any batch without a certain value, and refuses the others."""
+
+    taken: list[linked.Batch]
+
+    def do_POST(self) -> None:
+        batch = linked.decode_batch(self.rfile.read(int(self.headers["Content-Length"])))
+        values = [value.lexical for each in batch.activities for value in each.generated]
+        if "value 2 of frame 11" in values:
+            self._answer(400, b'{"error": "value 2 of frame 11 is not to my taste", "hint": ""}')
+        else:
+            self.taken.append(batch)
+            self._answer(202, b'{"instance": "", "committed": null}')
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def choosy() -> Iterator[tuple[Endpoint, list[linked.Batch]]]:
+    taken: list[linked.Batch] = []
+    handler = type("Handler", (Choosy,), {"taken": taken})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield Endpoint(manager=f"http://127.0.0.1:{server.server_port}", token="t"), taken
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_refused_batch_is_halved_down_to_the_frame_which_is_named(site: Site, choosy):
+    endpoint, taken = choosy
+    log_id = bytes(16)
+    journal = Journal(site.project.journal / "local")
+    packed = [each.pack() for each in frames(log_id) if each.number not in (3, 7)]
+    numbers = [number for number in range(N_FRAMES) if number not in (3, 7)]
+    journal.append([((log_id, n), data) for n, data in zip(numbers, packed, strict=True)])
+    due = Due(RUN, list(enumerate(frame(log_id, n) for n in numbers)))
+
+    handover = Handover(lambda: endpoint)
+    dispatch = Dispatch(handover, journal.identity)
+    dispatch.send(due)
+    handover.close()
+
+    journal.close()
+    assert [each.frame for each in dispatch.refused] == [11]
+    assert handover.trouble == ""
+    ordinals = [(batch.first, batch.last) for batch in taken]
+    assert [first for first, _ in ordinals] == [0, *(last + 1 for _, last in ordinals[:-1])]
+    with open_writer(site.project.store, site.project.series, site.project.snapshots) as writer:
+        for batch in taken:
+            writer.submit_waiting(batch)
+    assert site.count(TRANSFORMATIONS) == (N_FRAMES - 3) * PER_FRAME
+    reason = "frame refused: value 2 of frame 11 is not to my taste"
+    assert json.loads(site.sprov("status", "--format", "json"))["skipped_by"] == {reason: PER_FRAME}
+    found = failed_verify(site)
+    (named,) = [line for line in found["problems"] if "was refused" in line]
+    assert f"frame 11 of log {log_id.hex()}, run {RUN[:8]}" in named
+    assert "value 2 of frame 11 is not to my taste" in named
+
+
+def test_a_manager_of_another_version_is_waited_for(site: Site):
+    """It would refuse all that there is, and each frame would be set aside."""
+    site.serve()
+    with_manager = wait_until(lambda: site.endpoint.manager and site.endpoint)
+    batch = msgspec.msgpack.encode([99, *["?"] * 30])
+    caller = Caller(10.0)
+    marks = caller.request(with_manager, "GET", f"/v1/watermarks?journal={'0' * 32}", None, {})
+    instance = json.loads(marks.body)["instance"]
+    answer = caller.request(
+        with_manager, "POST", "/v1/provenance", batch, {"If-Match": f'"{instance}"'}
+    )
+    caller.close()
+
+    assert answer.status == 409
+    assert "version 99" in answer.body.decode()
