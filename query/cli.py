@@ -127,7 +127,7 @@ def runs(form: str, live: bool, job: str | None) -> None:
 def show(run: str, form: str, live: bool, job: str | None) -> None:
     """Show one run: who, where, when, settings, data, results, failures.
 
-    RUN is an IRI, a unique prefix of its digest, a Slurm job id or @last.
+    RUN is @last, an IRI, a name, a Slurm job, or four characters or more of its digest.
 
     \b
         sprov show @last

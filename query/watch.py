@@ -40,7 +40,7 @@ MAX_ROWS = 15
 def watch(run: str | None, every: float, once: bool, silent: float, job: str | None) -> None:
     """Watch a run until it ends; without RUN the latest that is running.
 
-    RUN is an IRI, a unique prefix of its digest, a name, a Slurm job id or @last.
+    RUN is @last, an IRI, a name, a Slurm job, or four characters or more of its digest.
 
     \b
         sprov watch

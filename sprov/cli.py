@@ -83,6 +83,8 @@ def main() -> None:
         if debug:
             raise
         click.echo(f"sprov: {_one_line(exc)}", err=True)
+        for line in getattr(exc, "lines", ()):  # of candidates, such as runs
+            click.echo(f"  {_printable(line)}", err=True)
         sys.exit(getattr(exc, "exit_code", 1))
 
 
@@ -90,6 +92,10 @@ def _one_line(exc: BaseException) -> str:
     if isinstance(exc, ModuleNotFoundError):
         return f"{exc.name} is not installed. Run: pip install 'sprov[server]'"
     return " ".join(str(exc).split())
+
+
+def _printable(line: str) -> str:
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in line)
 
 
 if __name__ == "__main__":

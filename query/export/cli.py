@@ -38,8 +38,8 @@ TIMEOUT_S = 300.0
 def export(run: str, form: str, output: str, stored: bool, with_files: bool, live: bool) -> None:
     """Write the graph of one run.
 
-    RUN is an IRI, a unique prefix of its digest, a Slurm job id or @last.  An RO-Crate goes into a
-    new folder, or a file that ends in .zip.
+    RUN is @last, an IRI, a name, a Slurm job, or four characters or more of its digest.  An
+    RO-Crate goes into a new folder, or a file that ends in .zip.
 
     \b
         sprov export @last --format prov-json -o run.json

@@ -149,7 +149,7 @@ def test_a_log_that_is_not_there_or_not_readable_is_named(site: Site):
 def test_a_run_that_is_not_there_lists_those_that_are(site: Site):
     site.run("training.py")
     site.sprov("ingest")
-    assert "no run is 4242" in one_line(site.sprov("show", "4242", status=5))
+    assert "no run of job 4242" in one_line(site.sprov("show", "4242", status=5))
 
 
 def test_show_and_json_have_stable_keys(site: Site):
