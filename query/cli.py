@@ -10,6 +10,7 @@ from typing import Any, Literal, TextIO
 
 import click
 
+from pllib import jsontext
 from pllib.errors import QueryError
 from pllib.project import find
 
@@ -140,7 +141,7 @@ def show(run: str, form: str, live: bool, job: str | None) -> None:
     found = describe_run(asked, find_run(asked, run))
     if form == "json":
         at = in_iso(as_of(asked.project, asked.endpoint))
-        click.echo(json.dumps({**found, "as_of": at}, indent=1))
+        click.echo(jsontext.dumps({**found, "as_of": at}))
     else:
         print_run(found)
 

@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from manager.store.described import Lineage
+from pllib import jsontext
 
 from .lineage import view
 from .tree import Tree
@@ -27,7 +28,7 @@ def write(traced: list[Lineage], form: str, output: TextIO, *, settings: bool = 
     """
     if form == "json":
         data = traced[0] if len(traced) == 1 else traced
-        output.write(msgspec.json.format(msgspec.json.encode(data), indent=1).decode() + "\n")
+        output.write(f"{jsontext.dumps(msgspec.to_builtins(data))}\n")
     elif form == "tree":
         for one in traced:
             _write_tree(one, output, settings=settings)

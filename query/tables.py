@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pllib import jsontext
 from pllib.identity import ID_BASE
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ _NOT_PRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2
 def print_rows(rows: Sequence[Row], columns: Sequence[str], form: str, title: str = "") -> None:
     """Print rows as ``table``, ``csv`` or ``json``."""
     if form == "json":
-        json.dump([{name: row.get(name) for name in columns} for row in rows], sys.stdout, indent=1)
-        sys.stdout.write("\n")
+        found = [{name: row.get(name) for name in columns} for row in rows]
+        sys.stdout.write(f"{jsontext.dumps(found)}\n")
     elif form == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)

@@ -6,13 +6,13 @@ the line that starts the user's program is the one with ``$recorded``, which end
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from pathlib import Path
 
 import click
 
+from pllib import jsontext
 from pllib.errors import SettingsError
 
 from . import modulefile
@@ -134,7 +134,7 @@ def template(
 def _list(form: str) -> None:
     found = [{"name": name, "title": title(name)} for name in names()]
     if form == "json":
-        click.echo(json.dumps(found, indent=2))
+        click.echo(jsontext.dumps(found))
         return
     width = max(len(each["name"]) for each in found)
     for each in found:

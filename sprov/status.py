@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Any
 
 import click
 
+from pllib import jsontext
 from pllib.delivery import ask_status
 from pllib.errors import Error
 from pllib.project import Project, choose_endpoint, find, read_endpoint
@@ -29,7 +29,7 @@ def status(form: str) -> None:
     project = find()
     found = collect(project)
     if form == "json":
-        click.echo(json.dumps(found, indent=1))
+        click.echo(jsontext.dumps(found))
         return
     click.echo(f"project    {project.root}")
     for name in ("tracker", "manager"):

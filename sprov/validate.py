@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import click
 
+from pllib import jsontext
 from query.engine import Engine
 from query.progress import bar
 from query.runs import find_run
@@ -35,15 +35,14 @@ def validate_run(engine: Engine, text: str, form: str) -> None:
 
 
 def _as_json(run: str, verdict: Verdict) -> str:
-    return json.dumps(
+    return jsontext.dumps(
         {
             "run": run,
             "nodes": verdict.n_nodes,
             "forms": verdict.n_forms,
             "problems": [dataclasses.asdict(problem) for problem in verdict.problems],
             "valid": not verdict.problems,
-        },
-        indent=1,
+        }
     )
 
 

@@ -8,7 +8,6 @@ journalled record again and looking it up, and by comparing the points that the 
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ import pyoxigraph as ox
 
 from manager.mapping import map_batch
 from manager.store.snapshots import current_snapshot, missing, open_snapshot, query_prefixes
-from pllib import waiting
+from pllib import jsontext, waiting
 from pllib.errors import LogError, UnavailableError
 from pllib.log import LogReader
 from pllib.project import Project, find
@@ -78,7 +77,7 @@ def verify(form: str, run: str | None, tables: bool, timeout: float) -> None:
 
         found["problems"] += damage_of_tables(project)
         found["agree"] = not found["problems"]
-    click.echo(json.dumps(found, indent=1) if form == "json" else _report(found))
+    click.echo(jsontext.dumps(found) if form == "json" else _report(found))
     if not found["agree"]:
         raise SystemExit(1)
 

@@ -137,9 +137,9 @@ class Site:
     def command(self, *arguments: str) -> list[str]:
         return [self.script, *arguments]
 
-    def sprov(self, *arguments: str, status: int = 0, **extra: str) -> str:
-        """Run the command; return what it printed: stdout, or stderr if it was to fail."""
-        done = subprocess.run(
+    def attempt(self, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        """Run the command, whatever comes of it."""
+        return subprocess.run(
             self.command(*arguments),
             cwd=self.folder,
             env=self.environment(**extra),
@@ -148,6 +148,10 @@ class Site:
             timeout=self.timeout_s,
             check=False,
         )
+
+    def sprov(self, *arguments: str, status: int = 0, **extra: str) -> str:
+        """Run the command; return what it printed: stdout, or stderr if it was to fail."""
+        done = self.attempt(*arguments, **extra)
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout if status == 0 else done.stderr
 

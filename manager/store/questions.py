@@ -7,6 +7,7 @@ from functools import partial
 import msgspec
 import pyoxigraph as ox
 
+from pllib import jsontext
 from pllib.errors import QueryError
 from pllib.identity import ID_BASE
 
@@ -64,7 +65,7 @@ def _found(store: ox.Store, question: Trace | Runs | Show | Points) -> object:
         from .points import points  # pyarrow takes 0.2 s to import
 
         return points(store, question)
-    return show(store, question)
+    return jsontext.plain(show(store, question))
 
 
 def _starts(store: ox.Store, target: str) -> list[str]:

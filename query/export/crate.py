@@ -120,7 +120,7 @@ class _Crate:
             "name": "Provenance graph of the run", "encodingFormat": "text/turtle", "about": about,
             "conformsTo": reference(["http://www.w3.org/ns/prov-o#"]),
         })  # fmt: skip
-        facts = json.dumps(self._facts, indent=1, sort_keys=True).encode()
+        facts = json.dumps(self._facts, indent=1, sort_keys=True, allow_nan=False).encode()
         self._file(ENVIRONMENT, facts, {
             "name": "Environment of the run", "encodingFormat": "application/json",
         })  # fmt: skip

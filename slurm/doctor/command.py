@@ -11,6 +11,7 @@ from typing import NamedTuple
 import click
 import msgspec
 
+from pllib import jsontext
 from pllib.errors import SettingsError
 from pllib.project import Project
 from pllib.settings import InSlurm, Serving, Settings, load_section
@@ -172,7 +173,7 @@ def _probe(meeting: Path | None) -> None:
 
 def _print(findings: list[Finding], form: str) -> None:
     if form == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(findings), indent=1))
+        click.echo(jsontext.dumps(msgspec.to_builtins(findings)))
         return
     out = sys.stdout
     signs = out.isatty() and (out.encoding or "").lower().replace("-", "") == "utf8"

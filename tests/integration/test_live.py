@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
 
 from harness import TRANSFORMATIONS, Site, wait_until
 
 COUNT = f"SELECT (COUNT(*) AS ?n) {{ {TRANSFORMATIONS} }}"
-
-
-def asked(site: Site, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        site.command(*arguments), cwd=site.folder, env=site.environment(), text=True,
-        capture_output=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == status, done.stdout + done.stderr
-    return done
 
 
 def test_a_live_query_is_answered_while_ranks_go_on_recording(served: Site):
@@ -25,7 +15,7 @@ def test_a_live_query_is_answered_while_ranks_go_on_recording(served: Site):
     wait_until(lambda: served.count(TRANSFORMATIONS) > 20)
     before = 0
     for _ in range(8):
-        counted = json.loads(asked(served, "query", COUNT, "--live", "--format", "json").stdout)
+        counted = json.loads(served.attempt("query", COUNT, "--live", "--format", "json").stdout)
         now = int(counted["results"]["bindings"][0]["n"]["value"])
         assert now > before
         before = now
@@ -53,17 +43,17 @@ def test_an_answer_that_is_not_live_says_of_when_it_is(site: Site):
     """Once, on stderr, so that what is parsed stays what it was; and which logs wait."""
     site.run("steps.py", "3")
     site.sprov("ingest")
-    before = asked(site, "runs", "--format", "json")
+    before = site.attempt("runs", "--format", "json")
     assert before.stderr.startswith("sprov: as of 2")
     assert before.stderr.endswith("Z, when the store last changed\n")
     site.run("steps.py", "2")
     for command in (["runs"], ["ask", "outcome"], ["diff", "@last", "@last"], ["query", COUNT]):
-        line = asked(site, *command).stderr
+        line = site.attempt(*command).stderr
         assert line.count("as of") == 1
         assert line == before.stderr.strip() + "; 1 log(s) wait for `sprov ingest`\n"
     site.serve()
     site.sprov("ingest")
-    told = asked(site, "runs").stderr
+    told = site.attempt("runs").stderr
     assert told.count("as of") == 1
     assert "--live" in told
-    assert asked(site, "runs", "--live").stderr == ""
+    assert site.attempt("runs", "--live").stderr == ""
