@@ -139,9 +139,7 @@ class Speaker:
         used, sources = self._use(activity, names, decode_values(record.used))
         values = decode_values(record.generated)
         generated, made = self._generate(activity, names, values, record.seq)
-        for derived, source in itertools.product(made, sources):
-            edge: Derivation = (*derived, *source)
-            self._tables.derivations[edge] = None
+        self._derive(made, sources)
         self._tables.activities.append(
             linked.Activity(
                 activity, names.kind, names.association, *self._parent(record.parent),
@@ -149,6 +147,17 @@ class Speaker:
                 None, used, generated,
             )
         )  # fmt: skip
+
+    def _derive(self, made: list[Entity], sources: list[Entity]) -> None:
+        """Say what was made of what, where one side is a single thing.
+
+        With several of both nobody has said which is of which.
+        """
+        if len(set(made)) == 1 or len(set(sources)) == 1:
+            for derived, source in itertools.product(made, sources):
+                if derived != source:  # a file that was left as it is
+                    edge: Derivation = (*derived, *source)
+                    self._tables.derivations[edge] = None
 
     def _parent(self, parent: int) -> tuple[str, linked.Whole]:
         """Return the identity and kind of what an activity is part of."""
