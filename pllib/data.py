@@ -43,13 +43,17 @@ class File:
 class Handle:
     """A value that an execution of this process generated; pass it to a later `used`."""
 
-    __slots__ = ("record",)
+    __slots__ = ("more", "record")
 
-    def __init__(self, record: records.Handle | msgspec.Raw) -> None:
+    def __init__(
+        self, record: records.Handle | msgspec.Raw, more: tuple[msgspec.Raw, ...] = ()
+    ) -> None:
         """Args:
         record: The value's name, or the encoded value itself if that has an identity.
+        more: Other pieces of the encoded value.
         """
         self.record = record
+        self.more = more
 
 
 class Model(File):

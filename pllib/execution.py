@@ -18,16 +18,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex
 
 import msgspec
 
-from . import resources
+from . import resources, unexpected
 from .config import flatten
 from .data import Handle
 from .foreign import is_theirs
+from .handles import Handles, Made
 from .plans import HYPERPARAMETER, MODEL_HYPERPARAMETER, STAGES, TRIAL
-from .recording import NOTHING, Handles, Recording, innermost, learning
+from .recording import NOTHING, Recording, innermost, learning
 from .records import NO_VALUES, TRANSFORMATION_TAG, Ended, Started, encode
-from .shape import MAX_SHAPES, Shape
-from .values import LONG_BYTES, encode_list, interned
+from .shape import Shape
+from .values import LONG_BYTES
 from .values import encode as encode_values
+from .words import interned
 
 if TYPE_CHECKING:
     from .session import Session
@@ -336,6 +338,8 @@ class Transformation(Execution, msgspec.Struct, eq=False, gc=False):
     _made: bytes | None = None
     _shape: Shape | None = None
     _names: tuple[list[Any], list[Any]] = ([], [])
+    _is_large: bool = False
+    _pieces: list[Handles] | None = None
     _outer: Any = None
     seq: int = -1
     started_ns: int = 0
@@ -347,25 +351,28 @@ class Transformation(Execution, msgspec.Struct, eq=False, gc=False):
     def __enter__(self) -> Transformation:
         session = self._session
         used = self._used_values
+        self.seq = seq = next(session.sequence)
         try:
             self._shape = shape = session.shapes[self.name]
-            if used:
-                data = self._used_values = encode_values(shape.pick_used(used))
-                if len(used) != shape.n_used or len(data) > LONG_BYTES:
-                    self._reshape(used)
-            elif shape.n_used:
-                self._reshape({})
-            else:
+            is_expected = False
+            if used.__class__ is dict:
+                if len(used) == shape.n_used:
+                    data = self._used_values = encode_values(shape.pick_used(used))
+                    is_expected = len(data) <= LONG_BYTES
+                    self._is_large = not is_expected
+            elif used is None and not shape.n_used:
                 self._used_values = NO_VALUES
+                is_expected = True
         except Exception as exc:
             if is_theirs(exc):
                 raise
-            session.guard(self._reshape, used)
+            is_expected = False
+        if not is_expected:
+            session.guard(unexpected.use, self, used)
         outer = innermost.get()
         if outer is None or outer._session is not session:
             outer = self._parent
         self._outer = outer
-        self.seq = seq = next(session.sequence)
         self.started_ns = time_ns()
         # Only now: the sender and signal handlers may look at it from here on.
         session.open_transformations[seq] = self
@@ -381,23 +388,25 @@ class Transformation(Execution, msgspec.Struct, eq=False, gc=False):
         try:
             if mapping is not None:
                 values = {**mapping, **values} if values else mapping  # type: ignore[assignment]
-            shape: Any = self._shape
-            data = self._made = encode_values(shape.pick_generated(values))
-            if len(values) != shape.n_generated or len(data) > LONG_BYTES:
-                self._session.guard(self._regenerate, values)
+            shape = self._shape
+            if shape is not None and values.__class__ is dict and len(values) == shape.n_generated:
+                data = encode_values(shape.pick_generated(values))
+                if len(data) <= LONG_BYTES:
+                    self._made = data
+                    return Made(self)  # type: ignore[return-value]
+                self._is_large = True
         except Exception as exc:
             if is_theirs(exc):
                 raise
-            self._session.guard(self._regenerate, values)
-        return self  # type: ignore[return-value]
+        self._session.guard(unexpected.generate, self, values)
+        return Made(self)  # type: ignore[return-value]
 
-    def __getitem__(self, name: str) -> Handle:
-        """Return a handle to a value of the first `generated`: itself what that returned.
-
-        A mapping of its own for each call would be a tenth of the whole cost.
-        """
+    def handles(self) -> Handles:
+        """Return handles to the values of the first `generated`."""
         made = NO_VALUES if self._made is None else self._made
-        return Handles(self, self._generated_names(), made, self.seq)[name]
+        handles = Handles(self, self._generated_names(), made, self.seq)
+        handles.pieces = self._pieces or []
+        return handles
 
     @property
     def step(self) -> int | None:  # type: ignore[override]
@@ -409,9 +418,6 @@ class Transformation(Execution, msgspec.Struct, eq=False, gc=False):
 
     def parent_seq(self) -> int:
         return int(self._outer.seq)
-
-    def keys(self) -> list[str]:
-        return self._generated_names()
 
     def __exit__(
         self,
@@ -427,11 +433,13 @@ class Transformation(Execution, msgspec.Struct, eq=False, gc=False):
             writer: Any = session.local.writer
             if error is None and self.only_rank is None and not writer.busy:
                 writer.busy = True
-                number = writer.numbers.get(self._shape)
-                made = self._made
-                if made is None and number is not None and not self._shape.n_generated:  # type: ignore[union-attr]
+                shape, made = self._shape, self._made
+                if made is None:
                     made = NO_VALUES
-                if number is not None and made is not None:
+                    if shape is not None and shape.n_generated:
+                        shape = shape.forms.get(())
+                number = writer.numbers.get(shape)
+                if number is not None:
                     record = _pack(
                         (
                             TRANSFORMATION_TAG, self.seq, self._outer.seq, number,
@@ -455,43 +463,13 @@ class Transformation(Execution, msgspec.Struct, eq=False, gc=False):
                 raise
         session.guard(self._write, duration_ns, error)
 
-    def _reshape(self, used: Any) -> None:
-        """Take values whose names are not those of the last transformation of this name."""
-        if used is None:
-            used = {}
-        elif not isinstance(used, Mapping):
-            used = {"used": used}
-        self._shape, self._names, self._used_values = None, (NOTHING, NOTHING), NO_VALUES
-        names, values = [*used], [*used.values()]
-        self._names, self._used_values = (names, NOTHING), encode_list(values)
+    def _write(self, duration_ns: int, error: BaseException | None) -> None:
+        unexpected.write(self, duration_ns, describe_error(error), as_index(self.only_rank))
 
-    def _regenerate(self, values: Mapping[str, Any]) -> None:
-        names = [*values]
-        used = self._names[0] if self._shape is None else self._shape.used
-        self._shape, self._names = None, (used, names)
-        self._made = encode_list([*values.values()])
+    def _used_names(self) -> list[str]:
+        return self._names[0] if self._shape is None else self._shape.used
 
     def _generated_names(self) -> list[str]:
         if self._made is None:
             return []
         return self._names[1] if self._shape is None else self._shape.generated
-
-    def _write(self, duration_ns: int, error: BaseException | None) -> None:
-        """Write the record where the inlined path does not: new names, a new chunk, a failure."""
-        shape, made = self._shape, self._made
-        if made is None:
-            made = NO_VALUES
-        used = self._names[0] if shape is None else shape.used
-        generated = self._generated_names()
-        fields = (
-            self.started_ns, duration_ns, self._used_values, made, describe_error(error),
-            as_index(self.only_rank),
-        )  # fmt: skip
-        head = (TRANSFORMATION_TAG, self.seq, self._outer.seq)
-        name = interned(self.name)
-        shape = self._session.shape("transformation", name, used, generated)
-        self._session.write_shaped(shape, lambda number: _pack((*head, number, *fields)))
-        shapes = self._session.shapes
-        if len(shapes) >= MAX_SHAPES:
-            shapes.clear()
-        shapes[name] = shape

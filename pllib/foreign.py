@@ -71,7 +71,7 @@ def _is_asynchronous(exc: BaseException, trace: TracebackType) -> bool:
     CPython gives it no arguments; what C code raises has a message.  Read in CPython 3.10 to 3.13,
     ``_PyEval_SetAsyncExc``.
     """
-    if isinstance(exc, MemoryError):  # made beforehand, without a message
+    if isinstance(exc, MemoryError | StopIteration):  # which C raises without a message
         return False
     if exc.args and not isinstance(type(exc).__init__, FunctionType):
         return False

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .data import Checkpoint
 from .identity import ID_BASE
 from .plans import HYPERPARAMETER, RESUMED_FROM
-from .recording import as_step
+from .recording import as_number, as_step
 from .records import EXT_RUN, Adapted, Declared, RunReference, decode_raws, encode
 from .regular import status
 from .shape import MAX_SHAPES
@@ -77,9 +77,9 @@ def _score(metric: Any) -> tuple[float | None, dict[str, Any]]:
     if metric is None:
         return None, {}
     if not isinstance(metric, Mapping):
-        return float(metric), {}
+        return as_number(metric), {}
     first = next(iter(metric.values()), None)
-    return (None if first is None else float(first)), {str(k): v for k, v in metric.items()}
+    return (None if first is None else as_number(first)), {str(k): v for k, v in metric.items()}
 
 
 def resumed_from(execution: Recording, origin: Any) -> None:

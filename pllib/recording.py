@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from time import time_ns
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from . import identity, records
+from . import identity
 from .data import Handle
 from .foreign import is_theirs
+from .handles import Handles
+from .pieces import in_pieces
 from .records import Generated, Metric, Used, encode
 from .series import F64, HEAD, POINT_BYTES, STEPPED_BYTES, U64, line_of, pack_stepped
 from .shape import MAX_SHAPES
-from .values import encode_list, in_pieces, interned
+from .values import encode_list
+from .words import interned
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -31,40 +34,6 @@ MAX_NAMES = 128
 NOTHING: list[str] = []
 
 innermost: ContextVar[Execution | None] = ContextVar("sprov_execution", default=None)
-
-
-class Handles(Mapping[str, Handle]):
-    """What one call of `generated` generated, by name; made when asked for.
-
-    A file or data set has an identity of its own, so its handle is what was recorded of it then.
-    """
-
-    __slots__ = ("_activity", "_data", "_execution", "_names", "_ordinal")
-
-    def __init__(self, execution: Recording, names: list[str], data: bytes, ordinal: int) -> None:
-        self._execution = execution
-        self._activity = execution.seq  # a stage that is entered again is another
-        self._names = names
-        self._data = data
-        self._ordinal = ordinal
-
-    def __getitem__(self, name: str) -> Handle:
-        if name not in self._names:
-            raise KeyError(name)
-        value = records.decode_raws(self._data)[self._names.index(name)]
-        if records.is_shared(bytes(value)):
-            return Handle(value)
-        owner = self._execution
-        log_id = owner._session.log_id.hex()
-        return Handle(
-            records.Handle(log_id, self._activity, owner.name, name, self._ordinal, owner.kind)
-        )
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
 
 
 class Recording:
@@ -106,10 +75,12 @@ class Recording:
         session, at = self._session, -1
         try:
             line: Any = session.local.lines.get(name)
-            if line is not None and line.unit is unit:
+            if line is not None and (line.owner is not self or line.unit is not unit):
+                line = line.others.get((self, unit))
+            if line is not None:
                 writer = line.writer
                 if value.__class__ is not float:
-                    value = float(value)
+                    value = as_number(value)
                 number = step
                 if step is None and not line.stepped:
                     number = self._innermost_step()
@@ -223,10 +194,10 @@ class Recording:
         both, more = in_pieces({**(mapping or {}), **values})
         handles = self._generated_some(both)
         for piece in more:
-            self._generated_some(piece)
+            handles.pieces.append(self._generated_some(piece))
         return handles
 
-    def _generated_some(self, values: Mapping[str, Any]) -> Mapping[str, Handle]:
+    def _generated_some(self, values: Mapping[str, Any]) -> Handles:
         names, data = _split(values)
         seq, at_ns = self._session.next_seq(), time_ns()
         self._session.write(
@@ -237,7 +208,7 @@ class Recording:
 
     def _metric(self, name: Any, value: Any, step: Any, unit: Any) -> None:
         """Write a point where the inlined path does not: another series, execution or chunk."""
-        session, point = self._session, float(value)
+        session, point = self._session, as_number(value)
         number = self.default_step() if step is None else as_step(step)
         shape = session.shape(self.kind, self.name, NOTHING, [interned(name)])
         measured_in = None if unit is None else interned(unit)
@@ -247,7 +218,7 @@ class Recording:
         )
         if writer is None:
             return
-        line = line_of(writer, self, name, unit, shape, seq)
+        line = line_of(writer, self, name, measured_in, shape, seq)
         if line is None:
             session.lose(f"over {MAX_SHAPES:,} series: no summary of the others", 0)
         else:
@@ -260,6 +231,20 @@ def learning() -> ModuleType:
     from . import learning
 
     return learning
+
+
+def as_number(value: Any) -> float:
+    """Return what a metric takes as a number: whatever is one, or holds one.
+
+    An array or tensor of one element is that.  `float` of it fails with NumPy 2.4, and warns with
+    PyTorch 2.13 if it requires a gradient.
+
+    Raises:
+        ValueError, TypeError: It is none; or whatever its own conversion raises.
+    """
+    if hasattr(value, "__setitem__") and hasattr(value, "item"):  # no scalar of an array library
+        value = value.item()
+    return float(value)
 
 
 def as_step(value: Any) -> int:

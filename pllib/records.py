@@ -471,6 +471,11 @@ def _readable(value: bytes) -> Any:
         return Described("unknown", "can't be read back", length=len(value))
 
 
+def is_array(value: bytes) -> bool:
+    """Tell whether an encoded value is a list.  Source: the msgpack specification, "Array"."""
+    return value[0] & 0xF0 == 0x90 or value[0] in (0xDC, 0xDD)
+
+
 def is_shared(value: bytes) -> bool:
     """Tell whether an encoded value has an identity of its own, or lists such values alone."""
     found = _readable(value)

@@ -9,7 +9,7 @@ than a chunk holds.
 from __future__ import annotations
 
 import struct
-from math import isfinite, nan
+from math import isfinite, isnan, nan
 from typing import TYPE_CHECKING, Any
 
 from .foreign import is_theirs
@@ -31,6 +31,8 @@ _pack_no_step = struct.Struct(">3sI20sQBd").pack_into
 _START, _OWN_STEP = struct.Struct(">BIBHB"), struct.Struct(">BIBHBqB")
 _NO_STEP = struct.Struct(">BQBQBB")
 """In the middle of a point: activity, signature, step, and that the time follows."""
+MAX_LINES = 8
+"""Of one name: executions that measure the same by turns, such as training and validation."""
 STEPPED_BYTES, NO_STEP_BYTES = 42, 44
 POINT_BYTES = 48
 """What either takes up in the spool, so that one sum serves both; hence wide numbers in one."""
@@ -54,8 +56,8 @@ class Totals:
         self.most: float | None = None
         self.total = 0.0
 
-    def add(self, points: list[float], last_seq: int) -> None:
-        """Add points in order; those that are not finite are only counted."""
+    def add(self, points: list[float], first_seq: int, last_seq: int) -> None:
+        """Add points of one line, in order; those that are not finite are only counted."""
         self.n_points += len(points)
         total = sum(points)
         if not isfinite(total):
@@ -65,9 +67,12 @@ class Totals:
         if not points:
             return
         if self.least is None or self.most is None:
-            self.least = self.most = self.first = points[0]
+            self.least = self.most = points[0]
+        if isnan(self.first) or first_seq < self.first_seq:
+            self.first, self.first_seq = points[0], first_seq
         self.least, self.most = min(self.least, min(points)), max(self.most, max(points))
-        self.last, self.last_seq = points[-1], last_seq
+        if last_seq > self.last_seq:
+            self.last, self.last_seq = points[-1], last_seq
         self.total += total
 
     def merge(self, other: Totals) -> None:
@@ -96,19 +101,25 @@ class Totals:
 
 
 class Line:
-    """A series as one writer writes it into one chunk, for one execution at a time."""
+    """A series as one writer writes it into one chunk for one execution, in one unit.
+
+    `others` are the lines of the same name, this one included, by execution and unit.
+    """
 
     __slots__ = (
-        "last_seq", "length", "middle", "owner", "pack", "points", "start", "stepped", "totals",
-        "unit", "writer",
+        "first_seq", "last_seq", "length", "middle", "others", "owner", "pack", "points", "start",
+        "stepped", "totals", "unit", "writer",
     )  # fmt: skip
 
-    def __init__(self, writer: Writer, unit: Any, totals: Totals) -> None:
+    def __init__(
+        self, writer: Writer, unit: Any, totals: Totals, others: dict[Any, Line], seq: int
+    ) -> None:
         self.writer = writer
         self.unit = unit
         self.totals = totals
+        self.others = others
         self.points: list[float] = []
-        self.last_seq = -1
+        self.first_seq, self.last_seq = seq, -1
         self.owner: Recording | None = None
 
     def bind(self, owner: Recording, number: int) -> None:
@@ -130,8 +141,9 @@ class Line:
 
     def fold(self) -> None:
         points, self.points = self.points, []
+        self.owner = None
         if points:
-            self.totals.add(points, self.last_seq)
+            self.totals.add(points, self.first_seq, self.last_seq)
 
 
 def line_of(
@@ -140,21 +152,23 @@ def line_of(
     """Return the line that an execution goes on with; None if there are too many series.
 
     Args:
+        unit: As text.
         shape: Of the point `seq` that was just written by this writer.
     """
-    found = writer.lines.get(name)
-    if found is not None:
-        if found.owner is owner and found.unit is unit:
-            return found
-        found.owner = None
-        found.fold()
+    known = writer.lines.get(name)
+    others: dict[Any, Line] = {} if known is None else known.others
+    found = others.get((owner, unit))
+    if found is not None and found.owner is owner:
+        return found
+    if found is not None or len(others) >= MAX_LINES:
+        _fold_all(others)
     (on_wire,) = shape.generated
     totals = writer.totals.get(on_wire)
     if totals is None:
         if len(writer.totals) >= MAX_SHAPES:
             return None
         totals = writer.totals[on_wire] = Totals(shape, seq)
-    found = writer.lines[name] = Line(writer, unit, totals)
+    found = writer.lines[name] = others[owner, unit] = Line(writer, unit, totals, others, seq)
     try:
         found.bind(owner, writer.numbers[shape])
     except (struct.error, KeyError) as exc:  # this execution's points go the long way
@@ -167,7 +181,12 @@ def fold(lines: dict[Any, Line]) -> None:
     """Sum up all that was collected; the lines' numbers are another chunk's from now on."""
     while lines:
         _, line = lines.popitem()
-        line.owner = None
+        _fold_all(line.others)
+
+
+def _fold_all(lines: dict[Any, Line]) -> None:
+    while lines:
+        _, line = lines.popitem()
         line.fold()
 
 

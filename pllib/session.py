@@ -185,6 +185,10 @@ class Session(Execution):
     def shape(self, kind: str, name: str, used: list[Any], generated: list[Any]) -> Shape:
         return self._shapes.find(kind, name, used, generated)
 
+    def shape_of(self, kind: str, name: Any, used: tuple[Any, ...]) -> Shape | None:
+        """Return a shape that was met with these used names; None if there is none."""
+        return self._shapes.of(kind, name, used)
+
     def write(
         self, names: tuple[str, str, list[Any], list[Any]], make: Callable[[int], bytes]
     ) -> None:
@@ -241,8 +245,9 @@ class Session(Execution):
     def forget(self, execution: Execution) -> None:
         """Write no more points of an execution by what was known of it."""
         for line in [line for writer in [*self._writers] for line in [*writer.lines.values()]]:
-            if line.owner is execution:
-                line.owner = None
+            for other in [*line.others.values()]:
+                if other.owner is execution:
+                    other.owner = None
 
     def _wait_for_room(self) -> bool:
         """Wait, as the user chose, until the sender has freed a chunk."""

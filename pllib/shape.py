@@ -18,17 +18,28 @@ MAX_SHAPES = 4096
 Key = tuple[str, str, tuple[Any, ...], tuple[Any, ...]]
 
 
+NO_GUESS = -1
+
+
 class Shape:
     """`used` and `generated` are names as the user gave them; `pick_*` return their values.
 
-    Picking checks and collects in one call of C: a missing name raises KeyError, and a length that
-    differs is a name too many.
+    Picking checks and collects in one call of C, once the length is right: a name that is missing
+    then raises KeyError.  So that this does not happen each time where names alternate, `n_used` or
+    `n_generated` becomes `NO_GUESS` after it, and the shape is looked up by its names from then on.
     """
 
-    __slots__ = ("generated", "key", "n_generated", "n_used", "pick_generated", "pick_used", "used")
+    __slots__ = (
+        "forms", "generated", "is_large", "key", "n_generated", "n_used", "pick_generated",
+        "pick_used", "used",
+    )  # fmt: skip
 
-    def __init__(self, key: Key) -> None:
+    def __init__(self, key: Key, forms: dict[tuple[Any, ...], Shape]) -> None:
         self.key = key
+        self.forms = forms
+        """Shapes of the same kind, name and used names, by generated names."""
+        self.is_large = False
+        """Values were too long once: they are looked at before they are encoded."""
         self.used, self.generated = list(key[2]), list(key[3])
         self.n_used, self.n_generated = len(self.used), len(self.generated)
         self.pick_used = _picker(self.used)
@@ -46,12 +57,24 @@ class Shape:
             )
         )
 
+    def guess_no_used(self) -> None:
+        self.n_used = NO_GUESS
+
+    def guess_no_generated(self) -> None:
+        self.n_generated = NO_GUESS
+
+    def mark_large(self) -> None:
+        """Have values looked at from now on."""
+        self.is_large = True
+        self.n_used = self.n_generated = NO_GUESS
+
 
 class Shapes:
     """The shapes that a session has met."""
 
     def __init__(self) -> None:
         self._known: dict[Key, Shape] = {}
+        self._forms: dict[tuple[str, str, tuple[Any, ...]], dict[tuple[Any, ...], Shape]] = {}
 
     def find(self, kind: str, name: str, used: list[Any], generated: list[Any]) -> Shape:
         key = (kind, name, tuple(used), tuple(generated))
@@ -59,8 +82,17 @@ class Shapes:
         if found is None:
             if len(self._known) >= MAX_SHAPES:
                 self._known.clear()
-            found = self._known[key] = Shape(key)
+                self._forms.clear()
+            forms = self._forms.get(key[:3], {})
+            found = forms[key[3]] = Shape(key, forms)
+            self._forms[key[:3]] = forms  # now, since an exception may come between
+            self._known[key] = found
         return found
+
+    def of(self, kind: str, name: str, used: tuple[Any, ...]) -> Shape | None:
+        """Return some shape with these used names, the one met first; None if there is none."""
+        forms = self._forms.get((kind, name, used))
+        return None if forms is None else next(iter(forms.values()))
 
 
 def _picker(names: list[Any]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:

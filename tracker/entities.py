@@ -26,6 +26,8 @@ class Shared(NamedTuple):
 
     things: list[Entity]
     members: list[Entity]
+    plain: list[Any] = []
+    """What a list lists beside such things, as files that were not there."""
 
 
 class Entities:
@@ -47,11 +49,12 @@ class Entities:
             files = [self.file(file) for file in value.files]
             members: list[Entity] = [("file", file) for file in files]
             return Shared([("dataset", self._dataset(value, files))], members)
-        if isinstance(value, list) and value and all(isinstance(item, _SHARED) for item in value):
-            found = [one for one in map(self.of, value) if one is not None]
+        if isinstance(value, list) and any(isinstance(item, _SHARED) for item in value):
+            found = [self.of(item) for item in value if isinstance(item, _SHARED)]
             return Shared(
-                [entity for one in found for entity in one.things],
-                [entity for one in found for entity in one.members],
+                [entity for shared in found if shared for entity in shared.things],
+                [entity for shared in found if shared for entity in shared.members],
+                [item for item in value if not isinstance(item, _SHARED)],
             )
         return None
 

@@ -245,6 +245,8 @@ class Speaker:
             if shared is not None:
                 things.extend(shared.things)
                 self._play(activity, shared, attribute, "used")
+                if shared.plain:
+                    plain.append(self._used_value(attribute, *literal(shared.plain)))
             elif isinstance(value, RunReference) and identity.is_one(value.run):
                 self._resume(activity, "run", value.run)
             else:
@@ -273,9 +275,10 @@ class Speaker:
             if shared is not None:
                 things.extend(shared.things)
                 self._play(activity, shared, attribute, "generated")
-            else:
+            if shared is None or shared.plain:
                 entity = identity.generated_value(activity, attribute, ordinal)
-                plain.append(linked.Value(entity, attribute, *literal(value)))
+                rest = value if shared is None else shared.plain
+                plain.append(linked.Value(entity, attribute, *literal(rest)))
         if names.kind in EVALUATING:
             self._evaluate(plain)
         return plain, things

@@ -11,9 +11,9 @@ import pytest
 import pllib
 from pllib.data import Checkpoint
 from pllib.directory import MAX_ENTRIES
-from pllib.execution import encode_list
+from pllib.pieces import in_pieces
 from pllib.records import DatasetReference, Described, FileVersion, Reference, decode_values
-from pllib.values import LONG_BYTES, in_pieces
+from pllib.values import LONG_BYTES, encode_list
 
 NOBODY = 65534
 

@@ -121,3 +121,19 @@ def test_all_lines_are_n_triples():
     used = ['a "quoted"\\ line\nbreak', float("nan"), float("-inf"), b"\0\1", {"k": [1]}, *range(5)]
     data = "\n".join(lines([frame(0, used, [0] * 10)])) + "\n"
     assert len(list(ox.parse(input=data, format=ox.RdfFormat.N_TRIPLES))) == data.count("\n")
+
+
+def test_a_list_with_a_file_that_was_missing_is_the_files_that_were_there(tmp_path):
+    """And a value that says which were not."""
+    import pllib
+
+    paths = [tmp_path / name for name in ("one", "two")]
+    for path in paths:
+        path.touch()
+    listed = [pllib.File(path) for path in (*paths, tmp_path / "missing")]
+    batch = link([(0, frame(0, [listed], [listed]))], "0" * 32, "0" * 32)
+    assert {file.path for file in batch.files} == {str(path) for path in paths}
+    assert sorted(role.direction for role in batch.roles) == ["generated"] * 2 + ["used"] * 2
+    assert ["missing" in value.lexical for value in batch.values] == [True]
+    (activity,) = batch.activities
+    assert ["missing" in value.lexical for value in activity.generated] == [True]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
+import math
+import tracemalloc
 
 import numpy as np
 import pytest
 
-from pllib.execution import encode_list
 from pllib.records import BigInteger, Described, FileVersion, decode_values
-from pllib.values import LONG_BYTES
+from pllib.values import LONG_BYTES, encode_list
 
 
 class Strange:
@@ -126,8 +128,132 @@ def test_many_long_values_stay_within_a_chunk():
     assert all(isinstance(value, Described) for value in decode_values(data))
 
 
-def test_a_mapping_whose_keys_are_objects_is_described():
-    """msgpack can say it, and no Python can read it: a list is no key."""
+def test_keys_of_a_mapping_are_text():
+    """msgpack can say others, and no Python can read them: a list is no key."""
     point = dataclasses.make_dataclass("Frozen", ["x"], frozen=True)
-    found = keep({point(1): 2})
-    assert isinstance(found, Described), found
+    assert keep({point(1): 2, 3: 4, None: 5, Colour.RED: 6}) == {
+        "Frozen(x=1)": 2, "3": 4, "None": 5, "red": 6,
+    }  # fmt: skip
+
+
+class Sched(str, enum.Enum):
+    LINEAR = "linear"
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+
+
+class Loss(enum.Enum):
+    MSE = dataclasses.dataclass
+
+
+def mse(x): ...
+
+
+def huber(x): ...
+
+
+@pytest.mark.parametrize("beside", [1, 2**70, "bad\udcff"], ids=["fast", "big", "surrogate"])
+def test_a_value_is_the_same_whatever_is_recorded_beside_it(beside):
+    """What stands beside it may send all values of a record another way."""
+    long_list = list(range(3000))
+    values = [Sched.LINEAR, Level.LOW, Colour.RED, {Sched.LINEAR: Level.LOW}, {"b", "a"}, long_list]
+    found = decode_values(encode_list([*values, beside]))[:-1]
+    assert found == ["linear", 1, "red", {"linear": 1}, ["a", "b"], long_list]
+    assert [type(value) for value in found[:3]] == [str, int, str]
+
+
+def test_what_has_no_plain_value_is_told_apart_by_a_name():
+    torch = pytest.importorskip("torch")
+    one, other = functools.partial(mse, 1), functools.partial(mse, 2)
+    partial = "functools.partial(<function mse>"
+    pairs = [
+        (torch.float32, torch.bfloat16, "torch.float32", "torch.bfloat16"),
+        (np.dtype("f4"), np.dtype("f8"), "float32", "float64"),
+        (torch.device("cpu"), torch.device("cuda:0"), "cpu", "cuda:0"),
+        (range(3), range(4), "range(0, 3)", "range(0, 4)"),
+        (mse, huber, f"{__name__}.mse", f"{__name__}.huber"),
+        (torch.optim.Adam, torch.optim.SGD, "torch.optim.adam.Adam", "torch.optim.sgd.SGD"),
+        (len, max, "len", "max"),
+        (np, math, "numpy", "math"),
+        (list[int], list[str], "list[int]", "list[str]"),
+        (ValueError("a"), ValueError("b"), "ValueError('a')", "ValueError('b')"),
+        (one, other, f"{partial}, 1)", f"{partial}, 2)"),
+    ]
+    for first, second, name, other_name in pairs:
+        assert (keep(first), keep(second)) == (name, other_name)
+    assert keep(Loss.MSE) == "dataclasses.dataclass"
+
+
+def test_functions_without_a_name_are_told_apart_by_what_they_do():
+    def double(x):
+        return x * 2
+
+    lambdas = [lambda x: x + 1, lambda x: x + 2, lambda x: x.a, lambda x: x.b, double]
+    names = [keep(function) for function in lambdas]
+    assert len(set(names)) == len(names)
+    assert all(name.startswith(f"{__name__}.test_functions") for name in names)
+    assert keep(lambda x: x + 1) == names[0]
+
+
+def test_an_object_with_a_long_text_is_told_apart_by_a_digest():
+    class Wordy:
+        def __init__(self, last: str) -> None:
+            self.last = last
+
+        def __repr__(self) -> str:
+            return "x" * 5000 + self.last
+
+    one, other = keep(Wordy("a")), keep(Wordy("b"))
+    assert one.length == other.length == 5001
+    assert one.preview == other.preview == "x" * 1024
+    assert one.digest != other.digest
+
+
+def test_small_tensors_are_told_apart_by_what_is_in_them():
+    torch = pytest.importorskip("torch")
+    for kind in (torch.float32, torch.bfloat16):
+        one, other = (
+            keep(torch.tensor([1.0, n], dtype=kind, requires_grad=True)) for n in (2.0, 3.0)
+        )
+        assert one.shape == other.shape == (2,)
+        assert one.digest != other.digest
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda end: bytes(16 << 20) + end.encode(),
+        lambda end: "x" * (16 << 20) + end,
+        lambda end: [0.5] * 2_000_000 + [end],
+        lambda end: {"deep": [["y" * (8 << 20)], end]},
+    ],
+    ids=["bytes", "text", "floats", "nested"],
+)
+def test_large_values_are_not_encoded_before_they_are_described(make):
+    """Memory tells: what is encoded is copied."""
+    one, other = make("1"), make("2")
+    tracemalloc.start()
+    try:
+        found = decode_values(encode_list([one, 1]))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 20
+    assert found[1] == 1
+    assert found[0].reason == "too long; its ends are digested"
+    assert found[0].length == len(one)
+    assert isinstance(one, dict) or found[0].digest != decode_values(encode_list([other]))[0].digest
+
+
+def test_cycles_and_deep_nesting_end():
+    wide: list = []
+    wide.extend([wide] * 100)
+    deep: list = []
+    for _ in range(500):
+        deep = [deep]
+    for value in (wide, deep, {"a": wide}):
+        data = encode_list([value, 2**70])
+        assert len(data) < 2 * LONG_BYTES
+        assert decode_values(data)[1] == 2**70
