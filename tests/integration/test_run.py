@@ -476,8 +476,16 @@ print(n_rung)
     assert (status, out) == (0, "300\n"), errors
 
 
-@pytest.mark.parametrize("environ", [{"SPROV_DIR": "/dev/null/x"}, {"SPROV_FLUSH_BYTES": "1"}])
-def test_without_provenance_the_command_runs_and_it_is_said_once(site: Site, environ):
+def test_a_wrong_setting_is_said_and_the_default_holds(site: Site):
+    environ = {"SPROV_FLUSH_BYTES": "1"}
+    status, out, errors = run(site, "sh", "-c", "echo out; exit 3", environ=environ)
+    assert (status, out) == (3, "out\n")
+    assert "flush_bytes" in errors
+    assert [outcome.exit_status for outcome in said(site).of(Outcome)] == [3]
+
+
+def test_without_provenance_the_command_runs_and_it_is_said_once(site: Site):
+    environ = {"SPROV_DIR": "/dev/null/x"}
     status, out, errors = run(site, "sh", "-c", "echo out; exit 3", environ=environ)
     assert (status, out) == (3, "out\n")
     (line,) = errors.splitlines()
