@@ -26,8 +26,8 @@ from manager.store.walk import Direction
 from manager.vocabulary import term
 from pllib.project import Project
 from query.engine import Engine
-from query.lineage import find_target
 from query.runs import find_run
+from query.targets import find_target
 
 from . import graphs, service, table
 
@@ -86,8 +86,8 @@ def measure(options: argparse.Namespace) -> list[table.Row]:
         if options.folder is None:
             graphs.make(project, options.triples)
         engine = Engine(project, None)
-        model = find_target(engine, graphs.MODEL)
-        raw = find_target(engine, graphs.RAW)
+        model = find_target(engine, graphs.MODEL).iri
+        raw = find_target(engine, graphs.RAW).iri
         run = find_run(engine, "@last")["run"]
         store = open_snapshot(project.snapshots)
         table.note(f"{len(store):,} triples in the store")

@@ -267,22 +267,28 @@ def lineage(
 ) -> None:
     """Print what something came from, or what it led to, across all runs.
 
-    TARGET is a path or the end of one, a data set's name, an IRI, RUN:NAME for what a run
-    generated, or @last for all files that it generated.
+    TARGET is a file or directory, which may be a copy of what was recorded; the path of one that
+    is not there any more, or the end of it; a data set's name; an IRI; RUN:NAME for what a run
+    generated; or @last for all files that it generated.
 
     \b
         sprov lineage model.pt
         sprov lineage @last:accuracy --settings
         sprov lineage raw.csv --down --format svg -o led-to.svg
+
+    Exit status: 1 if the file that is there was changed since it was recorded, or is unknown.
     """
-    from .lineage import find_target, trace
+    from .lineage import trace
     from .present import write
+    from .targets import find_target
 
     asked = _engine_of_target(target, live=live, job=job)
     found = find_target(asked, target)
+    for note in found.notes:
+        click.echo(f"sprov: {note}", err=True)
     most = limit or _LIMITS[form]
     traced = [
-        trace(asked, found, direction, depth, most, settings=settings)
+        trace(asked, found.iri, direction, depth, most, settings=settings)
         for direction in DIRECTIONS
         if which in (direction, "both")
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,85 +10,9 @@ import msgspec
 
 from manager.store.described import Activity, Entity, Lineage, Link, Trace
 from manager.store.walk import Direction
-from pllib.errors import QueryError
 from pllib.identity import ID_BASE
 
 from .engine import Engine
-from .runs import find_run
-from .terms import string
-
-_BY_NAME = """
-SELECT ?file ?path WHERE {{
-  ?file rdfs:label {name} ; sprov:path ?path OPTIONAL {{ ?file sprov:modified ?modified }}
-}} ORDER BY DESC(?modified) ?file
-"""
-
-_DATA_SETS = """
-SELECT ?file WHERE {{
-  VALUES ?class {{ provml:LearningDataSetReference provml:FeatureSetData }}
-  ?file rdfs:label {name} ; a ?class OPTIONAL {{ ?file sprov:version ?version }}
-}} ORDER BY DESC(?version) ?file
-"""
-
-_OF_RUN = """
-SELECT ?e ?at WHERE {{
-  ?agent sprov:run <{run}> . ?q prov:agent ?agent ; prov:hadPlan ?plan .
-  ?attribute provml:isPartOf ?plan ; rdfs:label {name} ; sprov:direction "out" .
-  ?a prov:qualifiedAssociation ?q ; prov:startedAtTime ?at .
-  {{ ?e prov:wasGeneratedBy ?a ; provml:ofAttribute ?attribute }}
-  UNION
-  {{ ?g prov:activity ?a ; prov:hadRole ?attribute . ?e prov:qualifiedGeneration ?g }}
-}} ORDER BY DESC(?at) DESC(?e) LIMIT 1
-"""
-
-
-def find_target(engine: Engine, text: str) -> str:
-    """Return the IRI of what a user means.
-
-    It may be an IRI, a path or the end of one, a data set's name, ``RUN:attribute`` for what a run
-    generated, or ``@last``.  Of several versions it is the newest, of several values the latest.
-
-    Raises:
-        QueryError: No record speaks of it.
-    """
-    if text.startswith(("https://", "http://", "urn:")) and not _has_odd_characters(text):
-        return text
-    found = _by_path(engine, text) or _data_set(engine, text) or _of_run(engine, text)
-    if not found:
-        raise QueryError(f"no record speaks of {text}", "`sprov show @last` lists a run's files")
-    return found
-
-
-def _by_path(engine: Engine, text: str) -> str | None:
-    path = os.path.abspath(text)  # noqa: PTH100  a name, not a file that must exist
-    name = path.rpartition("/")[2]
-    rows = engine.select(_BY_NAME.format(name=string(name)))
-    end = "/" + text.strip("/")
-    exact = [row for row in rows if row["path"] == path]
-    ending = [row for row in rows if f"/{row['path'].lstrip('/')}".endswith(end)]
-    return next((row["file"] for row in exact or ending), None)
-
-
-def _data_set(engine: Engine, text: str) -> str | None:
-    rows = engine.select(_DATA_SETS.format(name=string(text)))
-    return rows[0]["file"] if rows else None
-
-
-def _of_run(engine: Engine, text: str) -> str | None:
-    run, colon, attribute = text.partition(":")
-    if text != "@last" and not (run and colon and attribute):
-        return None
-    iri = str(find_run(engine, run)["run"])
-    if not attribute:
-        return iri
-    rows = engine.select(_OF_RUN.format(run=iri, name=string(attribute)))
-    if not rows:
-        raise QueryError(f"{run} generated no {attribute}", f"`sprov show {run}` lists its results")
-    return rows[0]["e"]
-
-
-def _has_odd_characters(text: str) -> bool:
-    return any(char in '<>"{}|^`\\' or char <= " " for char in text)
 
 
 def trace(

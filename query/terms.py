@@ -6,6 +6,7 @@ import datetime
 import math
 import os
 import re
+import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -94,7 +95,8 @@ def _convert(engine: Engine, kind: str, text: str) -> Bound:
 
 
 def newest_file(engine: Engine, text: str) -> dict[str, str]:
-    """Return IRI and path of the newest version of a file: by IRI, path, or the end of a path.
+    """Return IRI and path of a version of a file: by IRI, as the file that is there, or the newest
+    by path or the end of one.
 
     Raises:
         QueryError: No record speaks of it.
@@ -103,16 +105,41 @@ def newest_file(engine: Engine, text: str) -> dict[str, str]:
         rows = engine.select(f"SELECT ?path {{ <{checked_iri(text)}> sprov:path ?path }}")
         if rows:
             return {"file": text, "path": rows[0]["path"]}
+    in_hand = _in_hand(engine, text) if os.path.lexists(text) else None
+    if in_hand is not None:
+        return in_hand
     query = _NEWEST.format(
         path=string(os.path.abspath(text)),  # noqa: PTH100  a name, not a file that must exist
         name=string(text.rstrip("/").rpartition("/")[2]),
-        end=string("/" + text.strip("/")),
+        end=string("/" + os.path.normpath(text).strip("/")),
         text=string(text),
     )
     rows = engine.select(query)
     if not rows:
         raise QueryError(f"no record speaks of {text}", "`sprov show @last` lists a run's files")
+    if os.path.lexists(text):
+        _say(f"{text} is unknown here; this is of {rows[0]['path']}")
     return rows[0]
+
+
+def _in_hand(engine: Engine, text: str) -> dict[str, str] | None:
+    """Return the version that a file is, or if it was changed the last that was recorded there."""
+    from .files import identify
+
+    found = identify(engine, text)
+    if not found.versions:
+        return None
+    version = found.versions[0]
+    if not found.is_known:
+        version = max(found.versions, key=lambda each: each.modified)
+        _say(f"{text} is {found.state}: {found.reason}; this is of the version {version.whose}")
+    elif found.state == "copy":
+        _say(f"{text} is a copy of {version.path}, {version.whose}")
+    return {"file": version.id, "path": version.path}
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"sprov: {text}\n")
 
 
 def checked_iri(text: str) -> str:

@@ -24,6 +24,7 @@ COMMANDS = {
     "watch": Entry("query.watch:watch", "Watch a run while it runs."),
     "metrics": Entry("query.cli:metrics", "Print a run's series."),
     "lineage": Entry("query.cli:lineage", "What a file came from, or led to."),
+    "identify": Entry("query.identify:identify_files", "Which recorded version a file is."),
     "diff": Entry("query.cli:diff", "How two runs differ."),
     "ask": Entry("query.ask:ask", "Ask a named query, or list them."),
     "query": Entry("query.cli:query", "Answer a SPARQL query."),

@@ -17,11 +17,12 @@ from pllib.errors import UnavailableError
 from pllib.launch import console_script
 from pllib.project import Project
 from query.engine import find_engine
-from query.lineage import find_target, trace
+from query.lineage import trace
 from query.present import write
 from query.runs import find_run, list_runs
 from query.series import read_steps
 from query.tables import print_table
+from query.targets import find_target
 
 from ..extras import require
 
@@ -137,7 +138,7 @@ def _report(folder: Path, project: Project) -> None:
     steps = read_steps(engine, run["run"])
     print_table(steps[:: max(1, len(steps) // 8)], ["step", "loss", "accuracy"], "$ sprov metrics")
     click.echo("$ sprov lineage model.npz")
-    write([trace(engine, find_target(engine, str(folder / "model.npz")))], "tree", sys.stdout)
+    write([trace(engine, find_target(engine, str(folder / "model.npz")).iri)], "tree", sys.stdout)
     click.echo(
         f"\nNow type:\n  cd {folder.name}\n  sprov runs\n  sprov show @last\n"
         "  sprov metrics @last accuracy\n  sprov lineage clean.npz --down\n  sprov verify"
