@@ -159,6 +159,8 @@ PROPERTIES = {
     "redacted": term("sprov:redacted"),
     "outcome": term("sprov:outcome"),
     "outcome_at": term("sprov:outcomeAt"),
+    "outcome_seen_at": term("sprov:outcomeSeenAt"),
+    "ended_with_process": term("sprov:endedWithProcess"),
     "exit_status": term("sprov:exitStatus"),
     "signal": term("sprov:signal"),
     "cpu_seconds": term("sprov:cpuSeconds"),

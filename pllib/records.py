@@ -251,9 +251,12 @@ class Outcome(Record, frozen=True, tag=14):
     state: str
     """One of `OUTCOMES`."""
     at_ns: int
+    """When it ended; where that was only seen later, the last sign of it."""
     exit_status: int | None = None
     signal: int | None = None
     node: str = ""
+    seen_ns: int = 0
+    """When it was seen to have ended, if that was later than `at_ns`."""
 
 
 class Facts(Record, frozen=True, tag=15):

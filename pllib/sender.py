@@ -192,6 +192,8 @@ class Sender:
             self.retired.append(retired)
 
     def _seal(self) -> None:
+        if self.retired:
+            self._spool.stamp()
         while self.retired:
             chunk, n_unswept = self.retired.popleft(), self._spool.n_unswept
             try:

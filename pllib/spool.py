@@ -248,6 +248,12 @@ class Spool:
         chunk.end = start + sum(record_bytes(length) for length, _ in bodies)
         chunk.n_records = sum(tag not in (CONTEXT_TAG, SIGNATURE_TAG) for _, tag in bodies)
 
+    def stamp(self) -> None:
+        """Have the file say when it was written last: tmpfs sees no write to a mapping, and what
+        was handed over is not in it any more."""
+        with suppressing(OSError):
+            os.utime(self._fd)
+
     def frame(self, chunk: Chunk) -> bytes:
         """Return a sealed chunk's frame, packed."""
         return bytes(chunk.map[chunk.base : chunk.base + chunk.used])

@@ -17,6 +17,7 @@ import msgspec
 from . import launch, telling
 from .delivery import deliver
 from .errors import LogError
+from .instants import last_instant
 from .log import LogReader, LogWriter, Owner, new_header, record_bodies
 from .places import own_places
 from .project import Endpoint, Project
@@ -51,6 +52,8 @@ class Log:
     n_records: int = 0
     is_closed: bool = False
     """It holds the end of a session."""
+    last_ns: int = 0
+    """When something was recorded last, as far as the file tells."""
     trouble: str = ""
     sweep: Callable[[bytes], bytes] = field(default=Sweeper(Redactor()).sweep)
     """Takes secrets out of a spool's frames: its owner had no time to."""
@@ -76,7 +79,8 @@ class Log:
         try:
             with LogReader(self.path) as reader:
                 for located in reader.frames():
-                    bodies = record_bodies(located.frame.payload)
+                    bodies = [*record_bodies(located.frame.payload)]
+                    self.last_ns = max(self.last_ns, last_instant(bodies))
                     self.is_closed = any(body[1] == CLOSED_TAG for body in bodies) or self.is_closed
                     self.n_frames += 1
                     self.n_records += located.frame.n_records
@@ -90,17 +94,19 @@ class Log:
 
 
 def open_log(path: Path, is_over: IsOver = never) -> Log:
-    """Read who a log belongs to.
+    """Read who a log belongs to, and when it was written last.
 
     Raises:
         LogError: It is no log, can't be read, or not by this version.
     """
     try:
         with LogReader(path) as reader:
-            header = reader.header
+            header, written_ns = reader.header, path.stat().st_mtime_ns
     except OSError as exc:
         raise LogError(f"{path} can't be read: {exc.strerror}") from None
-    return Log(path, header.log_id, header.owner, _is_gone(header.owner, is_over))
+    return Log(
+        path, header.log_id, header.owner, _is_gone(header.owner, is_over), last_ns=written_ns
+    )
 
 
 def _is_gone(owner: Owner, is_over: IsOver) -> bool:
@@ -255,7 +261,12 @@ def _killed(log: Log) -> Outcome:
     """A process of an earlier boot went with its node."""
     mine = log.owner.host == launch.host() and log.owner.boot_id != launch.boot_id()
     state = "node_failure" if mine else "killed"
-    return Outcome(0, log.log_id.hex(), state, time.time_ns(), node=log.owner.host)
+    return seen_later(Outcome(0, log.log_id.hex(), state, 0, node=log.owner.host), log)
+
+
+def seen_later(outcome: Outcome, log: Log) -> Outcome:
+    """Return an outcome at the last sign of a spool's owner, whose end is only seen now."""
+    return msgspec.structs.replace(outcome, at_ns=log.last_ns, seen_ns=time.time_ns())
 
 
 def dispose(project: Project, logs: Iterable[Log]) -> None:

@@ -37,11 +37,10 @@ _SECTIONS = {
 def print_run(found: Row) -> None:
     for name in _HEAD:
         if found[name] is not None:
-            click.echo(f"{name:<11}{one_line(short(str(found[name])))}")
+            more = _exit(found) if name == "state" else ""
+            click.echo(f"{name:<11}{one_line(short(str(found[name])))}{more}")
     click.echo(f"{'ranks':<11}{found['ranks']}")
-    click.echo(
-        f"{'time':<11}{_minute(found['started'])} to {_minute(found['ended']) or _until(found)}"
-    )
+    click.echo(f"{'time':<11}{_minute(found['started'])} to {_ended(found) or _until(found)}")
     if found["tags"]:
         click.echo(f"{'tags':<11}{', '.join(map(one_line, found['tags']))}")
     if found.get("redacted"):
@@ -67,6 +66,21 @@ def _source(source: Row) -> str:
 
 def _minute(moment: str | None) -> str:
     return "" if moment is None else moment[:19].replace("T", " ")
+
+
+def _exit(found: Row) -> str:
+    """Return what is to be said of a state: that the exit status behind it is not known."""
+    latest = found["attempts"][-1] if found["attempts"] else {}
+    if latest.get("exit_status_known", True) or latest["state"] != "completed":
+        return ""
+    return " (its process ended in order, exit status not known)"
+
+
+def _ended(found: Row) -> str:
+    """Return when a run ended; where that was seen later it was in between."""
+    text = _minute(found["ended"])
+    seen = found["attempts"][-1].get("seen") if found["attempts"] else None
+    return f"{text} (last sign; seen to have ended {_minute(seen)})" if text and seen else text
 
 
 def _until(found: Row) -> str:

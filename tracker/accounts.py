@@ -28,6 +28,8 @@ def tell_outcome(tables: Tables, record: Outcome) -> None:
         ("outcome", "string", record.state),
         ("outcome_at", *moment(record.at_ns)),
     ]
+    if record.seen_ns:
+        literals.append(("outcome_seen_at", *moment(record.seen_ns)))
     for name, number in (("exit_status", record.exit_status), ("signal", record.signal)):
         if number is not None:
             literals.append((name, *literal(number)))

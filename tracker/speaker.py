@@ -193,6 +193,11 @@ class Speaker:
 
     def _ended(self, record: Ended) -> None:
         self._add(record.activity, ended_ns=record.ended_ns, error=record.error)
+        if record.with_process:
+            literals: tuple[tuple[str, linked.Datatype, str], ...] = (
+                ("ended_with_process", "boolean", "true"),
+            )
+            self._tables.node("activity", self._activity(record.activity), literals=literals)
         if record.resources:
             used = resources(record.resources)
             self._tables.node("activity", self._activity(record.activity), literals=used)

@@ -122,6 +122,8 @@ def _attempts(read: Reader, *, live: bool) -> list[Row]:
             "failed_ranks": each.failed_ranks,
             "exit_status": each.exit_status,
             "signal": each.signal,
+            "seen": each.seen,
+            "exit_status_known": each.is_exit_known,
         }
         for each in found
     ]

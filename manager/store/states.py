@@ -4,33 +4,39 @@ What a rank says of its own end counts, however late it comes; else what another
 it; else how Slurm says its step ended, or its job in the same restart.  Who saw that a rank was
 killed may not know why: that Slurm does.  A rank that none of these tells of is running while its
 attempt is the run's latest and somebody serves it, else unfinished.
+
+Ranks that nothing was heard of say nothing of how an attempt ended: it may be that only some open a
+session.  They ended as Slurm says, once it was asked.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from pllib.moments import moment, sortable
+from pllib.moments import sortable
 
-Select = Callable[[str], list[dict[str, str]]]
-"""Answers a SELECT query: a row for each solution, variable to text."""
+from .accounted import (
+    CAUSES,
+    OPEN,
+    STATES,
+    End,
+    Ends,
+    Select,
+    may_end,
+    number_in,
+    values_of,
+    worst,
+)
 
-STATES = (
-    "out_of_memory", "node_failure", "preempted", "timed_out", "cancelled", "failed", "killed",
-    "unfinished", "running", "completed",
-)  # fmt: skip
-"""What tells most of a whole first: of its parts' states, the first is its own."""
-OPEN = ("unfinished", "running")
-CAUSES = STATES[:5]
-"""Words of Slurm's that say more than that a rank failed or was killed."""
+__all__ = [
+    "OPEN", "STATES", "Attempt", "Select", "Session", "attempts", "in_words", "is_bad",
+    "part_state", "sessions", "worst",
+]  # fmt: skip
 
 OF_COMMAND = "CommandError: "
 """How the error of a command begins, as `sprov run` ends its own session with it."""
-MOST_APART_S = 31.0
-"""Between the ends of a step and of its job, if they have one cause: the KillWait that
-slurm.conf(5) has by default, and what is lost to whole seconds."""
 
 _ATTEMPTS = """
 SELECT ?run ?attempt ?restart (MAX(?of) AS ?size) (COUNT(DISTINCT ?number) AS ?ranks)
@@ -45,7 +51,7 @@ SELECT ?run ?attempt ?restart (MAX(?of) AS ?size) (COUNT(DISTINCT ?number) AS ?r
 
 _SESSIONS = """
 SELECT ?run ?attempt ?restart ?part ?agent ?rank ?pid ?host ?started ?ended ?error
-       ?outcome ?exit ?signal ?at WHERE {{
+       ?outcome ?exit ?signal ?at ?seen ?with WHERE {{
   {values}
   ?attempt provml:isPartOf ?run ; a sprov:Attempt ; sprov:restart ?restart .
   ?part provml:isPartOf ?attempt ; a provml:WorkflowExecution ; prov:startedAtTime ?started ;
@@ -58,38 +64,12 @@ SELECT ?run ?attempt ?restart ?part ?agent ?rank ?pid ?host ?started ?ended ?err
   OPTIONAL {{ ?part sprov:exitStatus ?exit }}
   OPTIONAL {{ ?part sprov:signal ?signal }}
   OPTIONAL {{ ?part sprov:outcomeAt ?at }}
+  OPTIONAL {{ ?part sprov:outcomeSeenAt ?seen }}
+  OPTIONAL {{ ?part sprov:endedWithProcess ?with }}
 }}
 """
-_NOT_COMPLETED = (
-    "FILTER(EXISTS { ?part sprov:error ?any } || NOT EXISTS { ?part prov:endedAtTime ?end })"
-)
-
-_UNITS = """
-SELECT ?attempt ?unit ?kind ?whole WHERE {{
-  {values} ?attempt provml:isPartOf ?run ; a sprov:Attempt ; provml:isPartOf ?unit .
-  VALUES ?kind {{ sprov:Job sprov:JobStep }} ?unit a ?kind .
-  OPTIONAL {{ ?unit provml:isPartOf ?whole }}
-}}
-"""
-
-_ENDS = """
-SELECT ?unit ?restart ?outcome ?exit ?signal ?finished WHERE {{
-  {values} ?account sprov:accountOf ?unit ; sprov:restart ?restart ; sprov:outcome ?outcome .
-  OPTIONAL {{ ?account sprov:exitStatus ?exit }}
-  OPTIONAL {{ ?account sprov:signal ?signal }}
-  OPTIONAL {{ ?account sprov:finished ?finished }}
-}}
-"""
-
-
-@dataclass
-class End:
-    """How somebody else says that a rank, step or job ended."""
-
-    state: str
-    at: str | None = None
-    exit_status: int | None = None
-    signal: int | None = None
+_NOT_COMPLETED = """FILTER(EXISTS { ?part sprov:error ?any } ||
+NOT EXISTS { ?part prov:endedAtTime ?end } || EXISTS { ?part sprov:endedWithProcess true })"""
 
 
 @dataclass
@@ -107,11 +87,15 @@ class Session:
     host: str
     started: str
     ended: str | None = None
-    """When it said that it ended, or was seen to have."""
+    """When it said that it ended, or others did; else the last sign of it before they saw that."""
     error: str | None = None
     outcome: str | None = None
     """As another process told it, if one did."""
     outcome_at: str | None = None
+    seen: str | None = None
+    """When its end was seen, if that was later."""
+    with_process: bool = False
+    """It was open when its process ended in order: with which exit status it does not know."""
     state: str = ""
     exit_status: int | None = None
     signal: int | None = None
@@ -139,11 +123,10 @@ class Attempt:
     error: str | None = None
     exit_status: int | None = None
     signal: int | None = None
-
-
-def worst(states: Iterable[str]) -> str:
-    """Return the state of a whole by those of its parts; a word that is not known counts most."""
-    return min(states, key=lambda state: STATES.index(state) if state in STATES else -1)
+    seen: str | None = None
+    """When its end was seen, if that was later than the last sign of it."""
+    is_exit_known: bool = True
+    """False if it completed for all that is known, but ended with an exit status that is not."""
 
 
 def is_bad(state: str) -> bool:
@@ -157,8 +140,8 @@ def attempts(select: Select, runs: Iterable[str] | None, *, live: bool) -> list[
     Args:
         live: A daemon serves the runs, so that what has not ended may still be going on.
     """
-    values = _values("run", runs)
-    ends = _Ends(select, values)
+    values = values_of("run", runs)
+    ends = Ends(select, values)
     odd: dict[str, list[Session]] = defaultdict(list)
     for each in _sessions(select, values, _NOT_COMPLETED):
         odd[each.attempt].append(each)
@@ -179,8 +162,8 @@ def attempts(select: Select, runs: Iterable[str] | None, *, live: bool) -> list[
 
 def sessions(select: Select, runs: Iterable[str] | None, *, live: bool) -> list[Session]:
     """Return the sessions of runs, given by IRI, of all when None."""
-    values = _values("run", runs)
-    ends = _Ends(select, values)
+    values = values_of("run", runs)
+    ends = Ends(select, values)
     found = _sessions(select, values, "")
     latest: dict[str, int] = defaultdict(int)
     for each in found:
@@ -210,84 +193,18 @@ def in_words(end: Session) -> str:
     return ", ".join(words)
 
 
-def _values(name: str, iris: Iterable[str] | None) -> str:
-    if iris is None:
-        return ""
-    return f"VALUES ?{name} {{ {' '.join(f'<{iri}>' for iri in iris)} }}"
-
-
-class _Ends:
-    """How Slurm says that the steps and jobs of attempts ended."""
-
-    def __init__(self, select: Select, values: str) -> None:
-        self._places: dict[str, tuple[str | None, str | None]] = {}
-        """Attempt to its step and job."""
-        for row in select(_UNITS.format(values=values)):
-            in_step = row["kind"].endswith("#JobStep")
-            step, job = (row["unit"], row.get("whole")) if in_step else (None, row["unit"])
-            self._places[row["attempt"]] = step, job
-        units = {unit for place in self._places.values() for unit in place if unit}
-        self._ends: dict[tuple[str, int], End] = {}
-        if units:
-            asked = _values("unit", units if values else None)
-            for row in select(_ENDS.format(values=asked)):
-                self._learn(row)
-
-    def _learn(self, row: dict[str, str]) -> None:
-        key = row["unit"], int(row["restart"])
-        end = End(row["outcome"], row.get("finished"), _number(row, "exit"), _number(row, "signal"))
-        known = self._ends.get(key)
-        if known is None or worst([end.state, known.state]) == end.state:
-            self._ends[key] = end
-
-    def of(self, attempt: str, restart: int) -> End | None:
-        """Return how an attempt's step ended, else its job.
-
-        A job is its script: that this ended well tells nothing of a rank that it started.
-        """
-        step, job = self._places.get(attempt, (None, None))
-        own = self._ends.get((step or "", restart))
-        whole = self._ends.get((job or "", restart))
-        if whole is not None and whole.state == "completed":
-            whole = None
-        if own is not None and whole is not None and _was_ended_with(own, whole):
-            return replace(own, state=whole.state)
-        return own or whole
-
-    def over(self, attempt: str, restart: int) -> bool:
-        """Tell whether an attempt's step or job has ended, however."""
-        place = self._places.get(attempt, ())
-        return any((unit or "", restart) in self._ends for unit in place)
-
-
-def _was_ended_with(step: End, job: End) -> bool:
-    """Tell whether the job's state is why a step was ended.
-
-    A step is CANCELLED to Slurm 22.05 whenever it was ended from outside, as measured: with a job
-    that is TIMEOUT, NODE_FAIL or CANCELLED, and by ``srun -K`` in one that is then FAILED.
-    """
-    is_vague = step.state == "cancelled" or (step.state == "killed" and job.state in CAUSES)
-    return is_vague and _may_end(step.at, job.at)
-
-
-def _may_end(at: str | None, cause_at: str | None) -> bool:
-    """Tell whether what ended may have ended by this cause: it did not end long before.
-
-    That it ended may have been seen at any time later.
-    """
-    try:
-        return (moment(cause_at or "") - moment(at or "")).total_seconds() <= MOST_APART_S
-    except ValueError:  # not told
-        return True
-
-
 def _is_cause(told: End | None, session: Session) -> bool:
     """Tell whether what Slurm says is why a session ended."""
-    return told is not None and told.state in CAUSES and _may_end(session.ended, told.at)
+    if told is None or session.state == "completed":
+        return False
+    return told.state in CAUSES and may_end(session.seen or session.ended, told.at)
 
 
-def _number(row: dict[str, str], name: str) -> int | None:
-    return int(row[name]) if name in row else None
+def _says_exit(told: End | None, session: Session) -> bool:
+    """Tell whether Slurm says with which status a process ended that does not know it itself."""
+    if told is None or told.state not in ("completed", "failed"):
+        return False
+    return session.with_process and may_end(session.ended, told.at)
 
 
 def _sessions(select: Select, values: str, only: str) -> list[Session]:
@@ -302,13 +219,23 @@ def _sessions(select: Select, values: str, only: str) -> list[Session]:
                 row.get("error"),
             )  # fmt: skip
         outcome = row.get("outcome")
-        if outcome is not None and worst([each.outcome or outcome, outcome]) == outcome:
-            each.outcome, each.outcome_at = outcome, row.get("at")
-            each.exit_status, each.signal = _number(row, "exit"), _number(row, "signal")
+        each.with_process = "with" in row
+        if outcome is None:
+            continue
+        if worst([each.outcome or outcome, outcome]) == outcome:
+            each.outcome = outcome
+            each.exit_status, each.signal = number_in(row, "exit"), number_in(row, "signal")
+        each.outcome_at = _of_all(max, each.outcome_at, row.get("at"))
+        each.seen = _of_all(min, each.seen, row.get("seen"))
     return list(found.values())
 
 
-def _end(session: Session, ends: _Ends, *, live: bool) -> None:
+def _of_all(choose: Callable[..., str], *moments: str | None) -> str | None:
+    """Return the first or last of the moments that are known."""
+    return choose(filter(None, moments), key=sortable, default=None)
+
+
+def _end(session: Session, ends: Ends, *, live: bool) -> None:
     """Say how a session ended."""
     told = ends.of(session.attempt, session.restart)
     if _says_itself(session):
@@ -336,6 +263,8 @@ def _says_itself(session: Session) -> bool:
 def _end_as_seen(session: Session, outcome: str, told: End | None) -> None:
     """Say how a session ended by what others saw, and Slurm told."""
     session.state, session.ended = outcome, session.ended or session.outcome_at
+    if session.ended is not None:  # a clock may have been set back
+        session.ended = _of_all(max, session.started, session.ended)
     if told is None:
         return
     if session.exit_status is None and session.signal is None:
@@ -346,7 +275,7 @@ def _end_as_seen(session: Session, outcome: str, told: End | None) -> None:
         session.state = told.state
 
 
-def _conclude(attempt: Attempt, odd: list[Session], ends: _Ends, *, live: bool) -> None:
+def _conclude(attempt: Attempt, odd: list[Session], ends: Ends, *, live: bool) -> None:
     """Say how an attempt ended, by its sessions that did not complete in order.
 
     Args:
@@ -360,13 +289,15 @@ def _conclude(attempt: Attempt, odd: list[Session], ends: _Ends, *, live: bool) 
     attempt.ended_ranks = attempt.ranks - sum(state in OPEN for state in states)
     attempt.failed_ranks = sum(map(is_bad, states))
     told = ends.of(attempt.attempt, attempt.restart)
-    if attempt.size > attempt.ranks:  # some were never heard of
-        going_on = live and not ends.over(attempt.attempt, attempt.restart)
-        states.append(told.state if told else "running" if going_on else "unfinished")
-    if told is not None and any(_is_cause(told, each) for each in odd):
+    if told is not None and attempt.size > attempt.ranks:  # some were never heard of
+        states.append(told.state)
+    if told is not None and any(_is_cause(told, one) or _says_exit(told, one) for one in odd):
         states.append(told.state)
     attempt.state = worst(states) if states else "completed"
     attempt.error = next((each.error for each in odd if each.error), None)
+    attempt.seen = _of_all(max, *(each.seen for each in odd))
+    unknown = [each for each in odd if each.with_process and not _says_exit(told, each)]
+    attempt.is_exit_known = not any(each.state == attempt.state for each in unknown)
     of_state = [each for each in odd if each.state == attempt.state]
     if by := of_state[0] if of_state else told:
         attempt.exit_status, attempt.signal = by.exit_status, by.signal

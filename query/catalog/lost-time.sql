@@ -8,6 +8,6 @@ WITH signs AS (
   FROM signs JOIN ends USING (a)
 )
 SELECT training, restart, arg_min(state, severity) AS state, count(*) AS ranks, min(since) AS since, max(until) AS until,
-       date_diff('microsecond', min(since), max(until)) / 1e6 AS seconds,
+       greatest(date_diff('microsecond', min(since), max(until)), 0) / 1e6 AS seconds,
        sum(greatest(date_diff('microsecond', since, until), 0)) / 1e6 AS rank_seconds
 FROM known WHERE state <> 'completed' GROUP BY training, restart, "of" ORDER BY since

@@ -8,10 +8,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from pllib import launch
 from pllib.errors import LogError
 from pllib.records import Outcome
-from pllib.waiting import open_log
+from pllib.waiting import Log, open_log, seen_later
 
 MAX_SPOOLS = 1000
 """That are looked at, the newest of a folder."""
@@ -44,15 +46,23 @@ def outcome(log_id: str, status: int) -> Outcome:
     return Outcome(-1, log_id, state, at_ns, exit_status=code, node=node)
 
 
-def abandoned(folders: list[Path], pids: set[int], since_ns: int) -> Iterator[tuple[str, int]]:
-    """Yield log id and pid of the spools that these processes left without an end."""
+def seen_killed(found: Outcome, log: Log) -> Outcome:
+    """Return how a process ended that was another's child: it left a spool without an end."""
+    for _ in log.frames():  # to find the last sign of it
+        pass
+    killed = msgspec.structs.replace(found, state="killed", exit_status=None, signal=None)
+    return seen_later(killed, log)
+
+
+def abandoned(folders: list[Path], pids: set[int], since_ns: int) -> Iterator[Log]:
+    """Yield the spools that these processes left without an end."""
     for path in _newest(folders, since_ns):
         try:
             log = open_log(path)
         except LogError:  # it went, or is not one of this version
             continue
         if log.owner.pid in pids and log.is_abandoned:
-            yield log.log_id.hex(), log.owner.pid
+            yield log
 
 
 def _newest(folders: list[Path], since_ns: int) -> list[Path]:

@@ -14,8 +14,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 import pllib
 from pllib import records, redaction
 from pllib.facts import git_commit
@@ -196,12 +194,10 @@ class Wrapped:
         if not status:
             return
         pids = {pid} if self._watcher is None else self._watcher.pids
-        for log_id, owner in ended.abandoned(self._spool_folders(), pids, self._since_ns):
-            found = ended.outcome(log_id, status)
-            if owner != pid:  # nobody but its parent knows how it ended
-                found = msgspec.structs.replace(
-                    found, state="killed", exit_status=None, signal=None
-                )
+        for log in ended.abandoned(self._spool_folders(), pids, self._since_ns):
+            found = ended.outcome(log.log_id.hex(), status)
+            if log.owner.pid != pid:  # nobody but its parent knows how it ended, and when
+                found = ended.seen_killed(found, log)
             write(self._session, found)
 
     def _tell_pythons(self) -> None:

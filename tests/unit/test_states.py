@@ -36,6 +36,7 @@ FAILED = f'{ENDED} ; sprov:error "ValueError: no"'
 KILLED = (
     'sprov:outcome "killed" ; sprov:signal 9 ; sprov:outcomeAt "2026-01-01T01:59:50Z"^^xsd:dateTime'
 )
+UNKNOWN = f"{ENDED} ; sprov:endedWithProcess true"
 LOST_NODE = 'sprov:outcome "node_failure"'
 
 
@@ -127,7 +128,10 @@ def test_a_rank_ended_as_it_said_else_as_others_saw_else_as_slurm_says(rank, mor
         ((LOST_NODE, KILLED, FAILED), 3, "", "node_failure"),
         ((ENDED, ""), 2, "", "unfinished"),
         ((KILLED, ""), 2, "", "killed"),
-        ((ENDED,), 2, "", "unfinished"),
+        ((ENDED,), 2, "", "completed"),
+        (("",), 2, "", "unfinished"),
+        ((KILLED,), 2, "", "killed"),
+        ((ENDED,), 2, account("step/0", "completed"), "completed"),
         ((ENDED,), 2, account("step/0", "failed"), "failed"),
         ((FAILED, FAILED), 2, account("step/0", "timed_out"), "timed_out"),
         ((ENDED, ENDED), 2, account("job/j", "timed_out"), "completed"),
@@ -152,6 +156,55 @@ def test_what_is_open_runs_while_it_is_served_and_the_latest():
     assert [each.state for each in found] == ["unfinished", "running"]
     assert [each.latest for each in found] == [False, True]
     assert the_sessions(first + account("job/j", "completed"), live=True)[0].state == "unfinished"
+
+
+@pytest.mark.parametrize(
+    ("more", "state", "known"),
+    [
+        ("", "completed", False),
+        (account("step/0", "completed"), "completed", True),
+        (account("step/0", "failed"), "failed", True),
+        (account("job/j", "failed", at="02:00:20"), "failed", True),
+        (account("job/j", "failed", at="03:00:00"), "completed", False),  # by another command
+        (account("job/j", "timed_out"), "completed", False),
+        (account("job/j", "completed"), "completed", False),
+    ],
+)
+def test_an_exit_status_that_a_rank_could_not_know_is_what_slurm_says(more, state, known):
+    (attempt,) = the_attempts(graph(UNKNOWN, more=more))
+
+    assert (attempt.state, attempt.is_exit_known) == (state, known)
+    assert the_attempts(graph(ENDED, more=more))[0].state == "completed"
+
+
+def killed(last: str, seen: str = "") -> str:
+    told = f'sprov:outcome "killed" ; sprov:outcomeAt "2026-01-01T{last}Z"^^xsd:dateTime'
+    return told + (f' ; sprov:outcomeSeenAt "2026-01-01T{seen}Z"^^xsd:dateTime' if seen else "")
+
+
+def test_who_was_killed_ended_at_the_last_sign_of_it_and_not_when_somebody_looked():
+    text = graph(killed("01:30:00", "09:00:00")) + said(
+        "activity/00", killed("01:20:00", "08:00:00")
+    )
+
+    (session,), (attempt,) = the_sessions(text), the_attempts(text)
+    assert (session.state, session.ended) == ("killed", "2026-01-01T01:30:00Z")
+    assert (attempt.ended, attempt.seen) == (session.ended, "2026-01-01T08:00:00Z")
+
+
+def test_a_cause_may_be_long_after_the_last_sign_but_not_after_the_end_was_seen():
+    timed_out = account("step/0", "timed_out")
+    (quiet,) = the_sessions(graph(killed("01:00:00", "02:00:10"), more=timed_out))
+    (before,) = the_sessions(graph(killed("01:00:00", "01:01:00"), more=timed_out))
+
+    assert (quiet.state, before.state) == ("timed_out", "killed")
+
+
+def test_nothing_ends_before_it_began():
+    """The clock of who saw it was behind, or was set back."""
+    late = graph("", killed("00:00:00"))  # rank 1 began a second later
+    ends = {each.rank: each.ended for each in the_sessions(late)}
+    assert ends == {0: None, 1: "2026-01-01T00:00:01Z"}
 
 
 def test_what_was_seen_after_its_step_ended_ended_with_it():
