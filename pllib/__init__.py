@@ -43,6 +43,8 @@ def open(
     mode: str | None = None,
     settings: Mapping[str, Any] | None = None,
     facts: Mapping[str, str] | None = None,
+    rank: int | None = None,
+    size: int | None = None,
 ) -> Session | Off:
     """Open a session: rank, job and tracker are found.
 
@@ -60,6 +62,7 @@ def open(
         mode: online, offline or off.
         settings: See `pllib.settings.Settings`.
         facts: Job facts to add to those of the environment.
+        rank, size: Which of how many this process is, where no launcher tells; from 0.
 
     Raises:
         Error: An argument is not usable; nothing else is raised, here or later.
@@ -68,7 +71,8 @@ def open(
         {
             "study": study, "experiment": experiment, "run": run, "name": name,
             "workflow": workflow, "tags": tags, "config": config, "resume_from": resume_from,
-            "mode": mode, "settings": settings, "facts": facts,
+            "mode": mode, "settings": settings, "facts": facts, "rank": rank,
+            "size": size,
         }
     )  # fmt: skip
 

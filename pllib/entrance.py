@@ -54,6 +54,17 @@ def _check_arguments(arguments: dict[str, Any]) -> None:
             raise SettingsError(f"{name}={arguments[name]!r:.80} is no mapping")
     if not isinstance(arguments["tags"], Iterable):
         raise SettingsError(f"tags={arguments['tags']!r:.80} is no text and no list of texts")
+    _check_rank(arguments["rank"], arguments["size"])
+
+
+def _check_rank(rank: Any, size: Any) -> None:
+    if rank is None and size is None:
+        return
+    if type(rank) is not int or type(size) is not int or not 0 <= rank < size:
+        raise SettingsError(
+            f"rank={rank!r:.40} and size={size!r:.40} are no rank of a launch",
+            "Give `open` both, with 0 <= rank < size",
+        )
 
 
 def _tell(exc: Exception) -> None:

@@ -1,23 +1,23 @@
-"""Which run, rank and host this process is, from its environment alone.
+"""Which launch, rank and host this process is, from its environment alone.
 
 All ranks of one launch must come to the same answer without talking to each other, and two
-launches must never come to the same one.  The launcher's variables are read in the order in which
-launchers nest: torchrun inside mpirun inside srun.
-
-Source: torch 2.x docs "torchrun", environment variables; MPICH 5.0.2 hydra (PMI_RANK, PMI_SIZE,
-MPI_LOCALNRANKS; it sets no id of its own); Open MPI 5 (OMPI_COMM_WORLD_*, PMIX_NAMESPACE); srun(1).
+launches must never come to the same one.  `pllib.launchers` tells the rank; what its launch has in
+common is told here; docs/explanation/identity.md has the whole rule.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from .errors import SettingsError
+from .launchers import Ranks, mpi_size, number
+
+if TYPE_CHECKING:
+    from .naming import Claim, Common
 
 JOB_FACTS = {
     "job_id": "SLURM_JOB_ID",
@@ -88,6 +88,12 @@ class Launch(msgspec.Struct, frozen=True):
     rank: int
     size: int
     facts: dict[str, str] = {}
+    launcher: str = ""
+    """Its name in `pllib.launchers.LAUNCHERS`."""
+    takes_turns: bool = False
+    """Ranks may be several processes, one after the other: prepare, then train; or try again."""
+    alone: str = ""
+    """Why this rank's run has none of the other ranks; empty if it has them."""
 
 
 def _read(path: str) -> bytes:
@@ -148,33 +154,58 @@ def _ticks(fields: list[str]) -> float:
     return int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
+def parent_of(pid: int) -> int:
+    """Return a process's parent.
+
+    Raises:
+        ProcessLookupError: There is no such process.
+    """
+    return int(_stat(pid)[1])
+
+
 def _start_time(pid: int) -> float:
     return _ticks(_stat(pid))
 
 
-Claim = Callable[[str, int, str], int | None]
-"""How `pllib.launches.claim` is called: with command, restart and owner."""
-
-
-def find(environ: Mapping[str, str] | None = None, claim: Claim | None = None) -> Launch:
-    """Read rank, size and launch from the environment; from mpi4py only if it is imported.
+def find(
+    environ: Mapping[str, str] | None = None,
+    claim: Claim | None = None,
+    given: Ranks | None = None,
+) -> Launch:
+    """Read rank, size and launch from the environment, and from what the program has initialised.
 
     Args:
         claim: Tells equal commands of one job apart; without, a requeue of one is another run.
-
-    Raises:
-        SettingsError: A launch over several nodes gives its ranks nothing in common.
+        given: Rank and size, as the program says.
     """
-    environ = os.environ if environ is None else environ
-    rank, size = _rank(environ)
+    from .naming import find_common  # which looks at processes as this module has them
+
+    environ = _readable(os.environ if environ is None else environ)
+    claim = claim if environ.get("SLURM_JOB_ID") else None
+    common = find_common(environ, claim, given)
     return Launch(
         scope=_scope(environ),
-        launch=_launch(environ, size, claim if environ.get("SLURM_JOB_ID") else None),
+        launch=common.text,
         restart=_restart(environ),
-        rank=rank,
-        size=size,
-        facts=_facts(environ),
+        rank=common.ranks.rank,
+        size=common.ranks.size,
+        facts={**_facts(environ), **_of_launch(common)},
+        launcher=common.launcher.name,
+        takes_turns=common.takes_turns,
+        alone=common.alone,
     )
+
+
+def _readable(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment as text: values may be any bytes."""
+    return {
+        name: text.encode("utf-8", "backslashreplace").decode() for name, text in environ.items()
+    }
+
+
+def _of_launch(common: Common) -> dict[str, str]:
+    launcher = {"launcher": common.launcher.name} if common.ranks.size > 1 else {}
+    return {**launcher, **({"alone": common.alone} if common.alone else {})}
 
 
 def _facts(environ: Mapping[str, str]) -> dict[str, str]:
@@ -203,50 +234,14 @@ def _is_singleton(environ: Mapping[str, str]) -> bool:
     """
     if environ.get("TORCHELASTIC_RUN_ID"):
         return False
-    tasks = environ.get("SLURM_STEP_NUM_TASKS", "")
-    return tasks.isdigit() and int(tasks) > 1 and _mpi_size() == 1
+    return number(environ, "SLURM_STEP_NUM_TASKS") > 1 and mpi_size() == 1
 
 
 def _restart(environ: Mapping[str, str]) -> int:
     """Count the restarts of the job and, within each, those that torchrun makes by itself."""
-    most = _count(environ, "TORCHELASTIC_MAX_RESTARTS")
-    of_workers = _count(environ, "TORCHELASTIC_RESTART_COUNT")
-    return _count(environ, "SLURM_RESTART_COUNT") * (most + 1) + of_workers
-
-
-def _count(environ: Mapping[str, str], name: str) -> int:
-    text = environ.get(name, "")
-    return int(text) if text.isdigit() else 0
-
-
-_RANKS = (
-    ("RANK", "WORLD_SIZE", "TORCHELASTIC_RUN_ID"),
-    ("PMI_RANK", "PMI_SIZE", ""),
-    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", ""),
-    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_ID"),
-)
-"""Rank, size, and a variable without which the two may be somebody else's."""
-
-
-def _rank(environ: Mapping[str, str]) -> tuple[int, int]:
-    for rank, size, needs in _RANKS:
-        known = environ.get(rank, "").isdigit() and environ.get(size, "").isdigit()
-        if known and (not needs or environ.get(needs)):
-            return int(environ[rank]), int(environ[size])
-    return _mpi_rank()
-
-
-def _mpi_rank() -> tuple[int, int]:
-    size = _mpi_size()
-    return (sys.modules["mpi4py.MPI"].COMM_WORLD.Get_rank(), size) if size else (0, 1)
-
-
-def _mpi_size() -> int:
-    """Return how many ranks the program's mpi4py knows of; 0 if it has not begun."""
-    mpi = sys.modules.get("mpi4py.MPI")
-    if mpi is None or not mpi.Is_initialized() or mpi.Is_finalized():
-        return 0
-    return int(mpi.COMM_WORLD.Get_size())
+    most = number(environ, "TORCHELASTIC_MAX_RESTARTS")
+    of_workers = number(environ, "TORCHELASTIC_RESTART_COUNT")
+    return number(environ, "SLURM_RESTART_COUNT") * (most + 1) + of_workers
 
 
 def _scope(environ: Mapping[str, str]) -> str:
@@ -256,98 +251,6 @@ def _scope(environ: Mapping[str, str]) -> str:
     cluster = _cluster(environ)
     array, task = environ.get("SLURM_ARRAY_JOB_ID"), environ.get("SLURM_ARRAY_TASK_ID")
     return f"{cluster}/{array}_{task}" if array and task else f"{cluster}/{job}"
-
-
-PROXY = b"hydra_pmi_proxy"
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-WRAPPED = "SPROV_WRAPPED"
-"""Set by `sprov run` for the command: its own pid and launch, with a colon between."""
-
-
-def _wrapped(environ: Mapping[str, str]) -> str:
-    """Return the launch of the `sprov run` that started this very process; empty if none did."""
-    pid, _, named = environ.get(WRAPPED, "").partition(":")
-    return named if pid == str(os.getppid()) else ""
-
-
-def _launch(environ: Mapping[str, str], size: int, claim: Claim | None) -> str:
-    if chosen := environ.get("SPROV_RUN"):
-        return f"named:{chosen}"
-    if wrapped := _wrapped(environ):
-        return wrapped
-    step, tasks = environ.get("SLURM_STEP_ID"), environ.get("SLURM_STEP_NUM_TASKS", "1")
-    if step and int(tasks) > 1:
-        return f"step:{step}"
-    within = f"step:{step}/" if step else ""
-    rendezvous = environ.get("TORCHELASTIC_RUN_ID", "")
-    is_chosen = rendezvous.lower() not in ("", "none") and not _UUID.fullmatch(rendezvous)
-    if claim is not None and not is_chosen and (claimed := _claimed(environ, size, claim)):
-        return within + claimed
-    for name in ("TORCHELASTIC_RUN_ID", "PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid", "PMI_JOBID"):
-        identity = environ.get(name, "")
-        if identity and identity.lower() != "none" and (name != "PMI_JOBID" or size > 1):
-            return f"{within}{name}:{identity}"
-    if size == 1:
-        return f"{within}process:{process()}"
-    return within + _local_launcher(environ, size)
-
-
-def _claimed(environ: Mapping[str, str], size: int, claim: Claim) -> str:
-    """Name a launch on one node by its command and a number; empty if that can't be.
-
-    An id that a launcher makes is of no use here, since no requeue has it again: hydra's, or that
-    of ``torchrun --standalone``, a UUID (torch 2.13).
-    """
-    from .identity import digest
-
-    owner, folder = process(), os.getcwd()  # noqa: PTH109
-    if size > 1 or environ.get("TORCHELASTIC_RUN_ID"):
-        local = environ.get("MPI_LOCALNRANKS") or environ.get("LOCAL_WORLD_SIZE") or "0"
-        launcher = _launcher_process()
-        if local != str(size) or launcher is None:
-            return ""
-        owner, folder = launcher, ""  # ranks may each have a folder of their own
-    elif any(environ.get(name) for name in ("PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid")):
-        return ""
-    command = digest(_command_line(owner.pid), folder)
-    nth = claim(command, _count(environ, "SLURM_RESTART_COUNT"), str(owner))
-    return "" if nth is None else f"command:{command}#{nth}"
-
-
-def _command_line(pid: int) -> bytes:
-    """Return a process's arguments; of hydra's proxy those of its mpiexec, which name no port."""
-    command = _read(f"/proc/{pid}/cmdline")
-    if PROXY in command:
-        return _read(f"/proc/{_stat(pid)[1]}/cmdline")
-    return command
-
-
-def _local_launcher(environ: Mapping[str, str], size: int) -> str:
-    """Name a launch by the process that started its ranks, when all of them are on this host."""
-    here = int(environ.get("MPI_LOCALNRANKS") or environ.get("LOCAL_WORLD_SIZE") or 0)
-    launcher = _launcher_process()
-    if launcher is None and environ.get("TORCHELASTIC_RUN_ID"):
-        launcher = process(os.getppid())  # torchrun under another name, such as accelerate
-    if here != size or launcher is None:
-        raise SettingsError(
-            f"{size} ranks, but their launcher gives them nothing in common to name the run by",
-            "Set SPROV_RUN to the same text on all ranks, another for each launch",
-        )
-    return f"launcher:{launcher}"
-
-
-def _launcher_process() -> Process | None:
-    """Return the nearest ancestor that is hydra's proxy or torchrun, else None."""
-    pid = os.getpid()
-    while pid > 1:
-        try:
-            pid = int(_stat(pid)[1])
-            command = _read(f"/proc/{pid}/cmdline")
-        except (OSError, ProcessLookupError):
-            return None
-        if any(name in command for name in (PROXY, b"torchrun", b"torch.distributed")):
-            return process(pid)
-    return None
 
 
 def host() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import sys
 import time
@@ -13,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from . import identity, launch, mounts, redaction
+from . import launch, mounts, redaction, runs
 from .connection import Finder, hello
 from .ends import close_replaced
 from .entrance import is_first_here
 from .errors import Error, UnavailableError
 from .facts import surroundings
+from .launchers import Ranks
 from .log import Owner
 from .outbox import Outbox
 from .project import Project, choose_endpoint, find_or_new, read_endpoint
 from .records import Context, encode
+from .runs import Belonging, Description
 from .session import Session
 from .settings import Settings, from_process
 from .spool import Spool
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 PAGE = 4096
 LARGEST_FRAME = 4 << 20
 CONTEXTS_A_FRAME = 4
-
-_opened = itertools.count()
 
 
 def open_session(
@@ -52,6 +51,8 @@ def open_session(
     mode: str | None,
     settings: Mapping[str, Any] | None,
     facts: Mapping[str, str] | None,
+    rank: int | None,
+    size: int | None,
 ) -> Session | None:
     """Open a session; None if the mode is off.
 
@@ -66,12 +67,13 @@ def open_session(
     chosen = from_process(project.config, given, warnings.append)
     if chosen.mode == "off":
         return None
+    told = None if rank is None or size is None else Ranks(rank, size)
     project.create()
     sweeper = Sweeper(redaction.load(project.config, os.environ, warnings.append))
     close_replaced()
-    context = sweeper.context(
-        _context(project, study, experiment, run, name, workflow, tags, facts)
-    )
+    described = Description(*map(_text, (study, experiment, run, name, workflow)))
+    belonging = runs.belong(project, described, told, os.environ)
+    context = sweeper.context(_context(project, described, belonging, tags, facts))
     mine = launch.process()
     owner = Owner(
         launch.host(), mine.boot_id, mine.pid, mine.started,
@@ -87,6 +89,7 @@ def open_session(
     except BaseException:
         spool.close(keep=False)
         raise
+    runs.opened(described)
     if chosen.telemetry_s:
         from .telemetry import Sampler
 
@@ -96,6 +99,11 @@ def open_session(
         session.guard(declaration.write_waiting, session)
     if context.rank == 0:  # once, not by every rank
         _tell(session, context, missing, warnings)
+    if belonging.rival:
+        session.tell(
+            f"{belonging.rival} has rank {context.rank} of {context.size} too: "
+            "their values are kept apart; give each its `open(rank=, size=)`"
+        )
     if unusable and is_first_here(os.environ):
         session.tell(unusable)
     return session
@@ -109,26 +117,23 @@ def _tell(session: Session, context: Context, missing: str, warnings: list[str])
             f"MPI knows of 1 rank, but Slurm started {context.size}: they don't know each other; "
             "start them by `srun --mpi=` of the MPI that mpi4py uses (`srun --mpi=list`)"
         )
+    if (alone := context.facts.get("alone")) and context.size > 1:
+        session.tell(f"{alone}: each has a run of its own; set SPROV_RUN to the same text on all")
     if missing:
         session.tell(missing)
 
 
 def _context(
     project: Project,
-    study: str | None,
-    experiment: str | None,
-    run: str | None,
-    name: str | None,
-    workflow: str | None,
+    described: Description,
+    mine: Belonging,
     tags: tuple[str, ...],
     facts: Mapping[str, str] | None,
 ) -> Context:
-    found = launch.find(claim=_claim(project))
-    nth = next(_opened)
-    launched = f"{found.launch}#{nth}" if nth else found.launch
-    program = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else "python"  # noqa: PTH119
+    found, program = mine.found, runs.program()
+    study, experiment, run, name, workflow = described
     return Context(
-        run=identity.run(found.scope, launched, run),
+        run=mine.run,
         restart=found.restart,
         rank=found.rank,
         size=found.size,
@@ -139,26 +144,14 @@ def _context(
         project=project.name,
         workflow=interned(workflow or experiment or study or program.removesuffix(".py")),
         opened_ns=time.time_ns(),
-        study=_text(study),
-        experiment=_text(experiment),
-        name=_text(name or run),
+        study=study,
+        experiment=experiment,
+        name=name or run,
         tags=tuple(interned(tag) for tag in ([tags] if isinstance(tags, str) else tags)),
         scope=found.scope,
-        launch=launched,
+        launch=mine.launched,
         facts=_told({**surroundings(), **found.facts, **_as_facts(facts)}),
     )
-
-
-def _claim(project: Project) -> launch.Claim:
-    """Claims of the job that this process is in are made when they are needed."""
-
-    def claim(command: str, restart: int, owner: str) -> int | None:
-        from . import launches
-
-        job = interned(os.environ.get("SLURM_JOB_ID", "")).replace("/", "_")
-        return launches.claim(project.launches / job, command, restart, owner)
-
-    return claim
 
 
 def _text(name: Any) -> str | None:

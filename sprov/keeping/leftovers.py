@@ -28,6 +28,7 @@ from .indexes import maybe_stray, snapshots_beyond, stray_series
 from .stubs import identity_of, is_forgotten, left_of, read_archived, read_forgotten
 
 DAY_S = 86_400.0
+LAUNCH_DAYS = 30
 """What carries no name of its writer is left by one that is gone if it is older."""
 
 Find = Callable[[Project, Path], Iterator[Path]]
@@ -104,6 +105,15 @@ def over_launches(project: Project, archive: Path) -> Iterator[Path]:
             yield folder
 
 
+def old_launches(project: Project, archive: Path) -> Iterator[Path]:
+    """Yield claims that were made outside of jobs: nobody knows which launch goes on."""
+    before = time.time() - LAUNCH_DAYS * DAY_S
+    for path in (project.launches / "local").glob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.lstat().st_mtime < before:
+                yield path
+
+
 def ended_endpoints(project: Project, archive: Path) -> Iterator[Path]:
     is_over = over_jobs()
     for path in project.endpoints.glob("*.json"):
@@ -154,6 +164,7 @@ OTHERS = (
     Rule("archive", "left by a `sprov gc` that was killed", archive_leftovers),
     Rule("spools", "left by a collector that was killed a day ago", collected_leftovers),
     Rule("launches", "claims of jobs that are over", over_launches),
+    Rule("launches", f"claims outside of jobs, {LAUNCH_DAYS} days old", old_launches),
     Rule("endpoints", "of daemons that ended a day ago", ended_endpoints),
 )
 

@@ -17,10 +17,10 @@ from typing import Any
 import pllib
 from pllib import records, redaction
 from pllib.facts import git_commit
-from pllib.launch import WRAPPED
 from pllib.places import SHARED_MEMORY, own_places
 from pllib.project import Project, find
 from pllib.records import FileVersion
+from pllib.runs import hand_down
 from pllib.session import Session
 from pllib.settings import Running, load_section
 
@@ -90,7 +90,7 @@ class Wrapped:
         """Return what the command's environment gets."""
         context = records.decode(self._session._context)
         assert isinstance(context, records.Context)
-        more = {WRAPPED: f"{os.getpid()}:{context.launch}"}
+        more = hand_down(context.scope, context.launch, os.environ)
         if self._settings.telemetry_s:
             more["SPROV_TELEMETRY_S"] = "0"  # it is sampled from here
         if self._settings.files == "audit":

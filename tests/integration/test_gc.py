@@ -17,6 +17,7 @@ from keeping import N_STEPS, fill, n_records
 
 from pllib.log import LogReader
 from pllib.project import update_endpoint
+from pllib.sharing import make_folder
 from sprov.keeping.pieces import kept
 from tracker.journal import Journal, segments
 
@@ -222,6 +223,10 @@ def leave(site: Site) -> dict[str, int]:
     for name in ("a.taken", "b.log.new"):
         (project.spool / name).write_text("x")
         age(project.spool / name)
+    for name in ("old", "new"):
+        make_folder(project.launches / "local")
+        (project.launches / "local" / name).write_text("x")
+    os.utime(project.launches / "local/old", (0, 0))
     update_endpoint(
         project.endpoints / "local.json", tracker="tcp://127.0.0.1:9", host=os.uname().nodename,
         tracker_pid=2**22 + 1, server_public_key="0" * 40, client_public_key="0" * 40,
@@ -236,6 +241,7 @@ def leave(site: Site) -> dict[str, int]:
         "left by a tracker that was killed": 2,
         "left by a collector that was killed a day ago": 2,
         "of daemons that ended a day ago": 1,
+        "claims outside of jobs, 30 days old": 1,
     }
 
 

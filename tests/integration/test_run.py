@@ -423,8 +423,8 @@ def test_descriptors_and_environment_are_the_commands_own(site: Site):
     assert found[0] == plain[0]
     assert str(there) in found[0]
     changed = {name for name in found[1] if found[1][name] != plain[1].get(name)}
-    ours = {"SPROV_WRAPPED", "SPROV_TELEMETRY_S", "SPROV_OPENED", "SPROV_OPENED_EXCLUDE"}
-    assert changed == {*ours, "PYTHONPATH"}
+    ours = {"WRAPPED", "WITHIN", "TELEMETRY_S", "OPENED", "OPENED_EXCLUDE"}
+    assert changed == {*(f"SPROV_{name}" for name in ours), "PYTHONPATH"}
     assert plain[1].keys() <= found[1].keys()
     assert found[1]["PYTHONPATH"].endswith(":/nowhere")
     assert masks(found[2]) == masks(plain[2])

@@ -5,12 +5,20 @@ from __future__ import annotations
 import pytest
 
 from pllib import launch
-from pllib.errors import SettingsError
+from pllib.launchers import Ranks
 
 TORCHRUN = {"RANK": "5", "WORLD_SIZE": "8", "TORCHELASTIC_RUN_ID": "rdzv-1"}
 PMI = {"PMI_RANK": "3", "PMI_SIZE": "4", "PMI_JOBID": "7.0"}
 OPEN_MPI = {
     "OMPI_COMM_WORLD_RANK": "2", "OMPI_COMM_WORLD_SIZE": "6", "PMIX_NAMESPACE": "prterun-1@1",
+}  # fmt: skip
+DEEPSPEED = {
+    "RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "LOCAL_SIZE": "2", "CROSS_RANK": "0",
+    "CROSS_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500",
+}  # fmt: skip
+LIGHTNING = {
+    "LOCAL_RANK": "0", "NODE_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
+    "MASTER_PORT": "40000",
 }  # fmt: skip
 SLURM_JOB = {"SLURM_JOB_ID": "4242", "SLURM_CLUSTER_NAME": "c", "SLURM_PROCID": "0"}
 SLURM_STEP = {
@@ -32,6 +40,11 @@ SLURM_STEP = {
         ({**SLURM_STEP, **PMI}, 3, 4),
         ({"RANK": "5", "WORLD_SIZE": "8"}, 0, 1),
         ({"PMI_RANK": "x", "PMI_SIZE": "4"}, 0, 1),
+        (DEEPSPEED, 1, 2),
+        ({**LIGHTNING, "LOCAL_RANK": "1"}, 1, 2),
+        ({**LIGHTNING, "NODE_RANK": "1"}, 0, 1),
+        ({**LIGHTNING, "RANK": "1"}, 0, 1),
+        ({**SLURM_STEP, **DEEPSPEED}, 1, 2),
     ],
 )
 def test_the_innermost_launcher_tells_rank_and_size(environ, rank, size):
@@ -62,9 +75,14 @@ def test_a_launcher_id_of_none_is_no_id():
     assert "process:" in launch.find(environ).launch
 
 
-def test_ranks_with_nothing_in_common_are_told_what_to_set():
-    with pytest.raises(SettingsError, match="SPROV_RUN"):
-        launch.find({"PMI_RANK": "0", "PMI_SIZE": "4", "MPI_LOCALNRANKS": "2"})
+def test_ranks_with_nothing_in_common_are_runs_of_their_own_and_say_why():
+    found = launch.find({"PMI_RANK": "3", "PMI_SIZE": "4", "MPI_LOCALNRANKS": "2"})
+    assert (found.rank, found.size, found.launch) == (3, 4, f"process:{launch.process()}")
+    assert (
+        found.alone
+        == found.facts["alone"]
+        == ("the launcher (mpirun of MPICH) gives its 4 ranks nothing in common")
+    )
 
 
 def test_an_array_task_is_named_as_squeue_names_it():
@@ -90,3 +108,35 @@ def test_restarts_of_the_job_and_of_torchrun_are_attempts_of_their_own(
         "TORCHELASTIC_MAX_RESTARTS": most,
     }
     assert launch.find(environ).restart == restart
+
+
+ODD = ("", " ", "x", "-1", "1.5", "\N{SUPERSCRIPT TWO}", "9" * 400, "1(x2)", "\udcff")
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("environ", [SLURM_STEP, PMI, OPEN_MPI, TORCHRUN, DEEPSPEED, LIGHTNING])
+def test_odd_variables_are_as_none(environ, odd):
+    for name in (*environ, "SLURM_RESTART_COUNT", "TORCHELASTIC_MAX_RESTARTS", "LOCAL_WORLD_SIZE"):
+        found = launch.find({**environ, name: odd})
+        assert 0 <= found.rank < found.size
+        assert found.restart == 0
+        assert found.launch.encode()
+
+
+@pytest.mark.parametrize(
+    ("more", "launched"),
+    [
+        ({"TORCHELASTIC_RUN_ID": "given"}, "step:0/TORCHELASTIC_RUN_ID:given"),
+        ({"TORCHELASTIC_RUN_ID": "none"}, "step:0"),
+        ({"TORCHELASTIC_RUN_ID": "none", "LOCAL_WORLD_SIZE": "8"}, "step:0/task:1"),
+    ],
+)
+def test_torchrun_in_a_step_is_one_over_its_tasks_or_one_in_each(more, launched):
+    assert launch.find({**SLURM_STEP, **TORCHRUN, **more}).launch == launched
+
+
+def test_a_program_may_say_its_rank():
+    found = launch.find(SLURM_STEP, given=Ranks(3, 4))
+    assert (found.rank, found.size, found.launch) == (3, 4, "step:0")
+    first, second = (launch.find({}, given=Ranks(rank, 2)) for rank in range(2))
+    assert first.launch == second.launch != launch.find({}).launch

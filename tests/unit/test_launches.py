@@ -12,7 +12,7 @@ from pathlib import Path
 from harness import MPIRUN, require_mpi
 
 from pllib import launch
-from pllib.launches import claim
+from pllib.launches import COMPLETED, Owner, claim, take_turn
 
 JOB = {"SLURM_JOB_ID": "4242", "SLURM_CLUSTER_NAME": "c"}
 PROGRAM = """
@@ -65,6 +65,46 @@ def test_a_requeued_command_goes_on_with_its_run_and_equal_commands_keep_apart(t
     assert {restart for found in again for _, _, restart, _ in found} == {1}
 
 
+def take(folder: Path, rank: int, name: str, size: int = 4):
+    """Take a turn as a process of another boot, which nobody can see to have ended."""
+    return take_turn(folder, "train-0", rank, size, Owner("n", name, 1, 0.0))
+
+
+def test_each_rank_counts_its_own_processes(tmp_path):
+    for _ in range(2):  # who asks again has the turn that it had
+        first = [take(tmp_path, rank, f"first {rank}".replace(" ", "-")) for rank in range(4)]
+        assert [turn.nth for turn in first] == [0] * 4
+    assert [take(tmp_path, rank, f"second-{rank}").nth for rank in range(4)] == [1] * 4
+
+
+def test_a_rank_that_crashed_before_it_opened_joins_the_others_second_try(tmp_path):
+    for name in ("first", "second"):
+        for rank in range(3):
+            take(tmp_path, rank, f"{name}-{rank}")
+    assert take(tmp_path, 3, "second-3").nth == 1
+    assert [take(tmp_path, rank, f"third-{rank}").nth for rank in range(4)] == [2] * 4
+
+
+def test_a_rank_that_is_slow_keeps_its_count_where_the_others_completed(tmp_path):
+    for rank in range(3):
+        take(tmp_path, rank, f"first-{rank}")
+        with (tmp_path / f"train-0-rank{rank}-0").open("a") as file:
+            file.write(f"\n{COMPLETED}")
+        take(tmp_path, rank, f"second-{rank}")
+    assert [take(tmp_path, 3, name).nth for name in ("first-3", "second-3")] == [0, 1]
+
+
+def test_a_rank_that_somebody_else_has_is_told_and_one_that_ended_is_not(tmp_path):
+    mine = launch.process()
+    living = Owner("here", mine.boot_id, mine.pid, mine.started)
+    ended = Owner("here", mine.boot_id, mine.pid, mine.started - 1)
+    another = Owner("here", mine.boot_id, 1, 0.0)
+    take_turn(tmp_path, "a", 0, 2, living)
+    assert take_turn(tmp_path, "a", 0, 2, another) == (1, f"process {mine.pid} on here")
+    take_turn(tmp_path, "b", 0, 2, ended)
+    assert take_turn(tmp_path, "b", 0, 2, another) == (1, "")
+
+
 def test_ranks_under_mpirun_share_a_claim_that_a_requeue_has_again(tmp_path):
     require_mpi()
     first, second = (started(tmp_path, "fit", ranks=3) for _ in range(2))
@@ -72,14 +112,6 @@ def test_ranks_under_mpirun_share_a_claim_that_a_requeue_has_again(tmp_path):
     assert sorted(rank for _, _, _, rank in first) == [0, 1, 2]
     assert len(launches_of(first)) == len(launches_of(second)) == 1
     assert launches_of(first) == launches_of(again) != launches_of(second)
-
-
-def test_the_child_of_a_wrapper_is_of_the_wrappers_launch(tmp_path):
-    wrapper = f"{os.getpid()}:step:0/command:abc#0"
-    (child,) = started(tmp_path, SPROV_WRAPPED=wrapper)
-    assert child[1] == "step:0/command:abc#0"
-    (other,) = started(tmp_path, SPROV_WRAPPED=f"1:{wrapper}")
-    assert other[1].startswith("command:")
 
 
 def test_an_id_that_the_user_gave_torchrun_names_the_launch_and_one_that_it_made_does_not():
@@ -91,7 +123,7 @@ def test_an_id_that_the_user_gave_torchrun_names_the_launch_and_one_that_it_made
     assert given.launch == "TORCHELASTIC_RUN_ID:4242"
     made = "c0ffee00-0000-4000-8000-00000000cafe"
     alone = launch.find({**ranks, "TORCHELASTIC_RUN_ID": made}, claim)
-    assert alone.launch == f"TORCHELASTIC_RUN_ID:{made}"  # these tests have no torchrun above
+    assert alone.launch.startswith("command:")
 
 
 def test_a_job_number_that_came_back_is_of_another_cluster():

@@ -1,0 +1,156 @@
+"""Which run a session is of: its launch, what `open` was told, and how often it was told before.
+
+What a rank opened besides does not count, nor how often it failed to: only sessions of the same
+description are numbered, so that ranks which prepared something first agree with those that did
+not.  What `sprov run` wraps is of its run: docs/explanation/identity.md has the rule.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from . import identity, launch, launches
+from .ancestry import find_place
+from .launchers import Ranks
+from .project import Project
+from .values import interned
+
+WRAPPED = "SPROV_WRAPPED"
+"""Set by `sprov run` for the command: its own pid and launch, with a colon between."""
+WITHIN = "SPROV_WITHIN"
+"""Set by `sprov run` for all that it starts: how many wrappers there are around it, the digest of
+its scope and its launch, with colons between."""
+_WORD = re.compile("[^\\W_]{2}")
+_DIGITS = str.maketrans(dict.fromkeys("0123456789"))
+
+_opened: Counter[tuple[int, str]] = Counter()
+"""Sessions of this process that were opened, by its pid and their description."""
+
+
+class Description(NamedTuple):
+    """What `open` was told that tells runs of one launch apart."""
+
+    study: str | None = None
+    experiment: str | None = None
+    run: str | None = None
+    name: str | None = None
+    workflow: str | None = None
+
+    def digest(self) -> str:
+        return identity.digest("description", *self)[:16]
+
+
+class Belonging(NamedTuple):
+    """What a session is of."""
+
+    run: str
+    found: launch.Launch
+    launched: str
+    """The launch, with what tells its runs apart."""
+    rival: str = ""
+    """Another process that has this rank, if one was seen."""
+
+
+def program() -> str:
+    return os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else "python"  # noqa: PTH119
+
+
+def command() -> str:
+    """Return what the processes of all ranks have in common that run one command.
+
+    Numbers, paths and options without a value are left out: they may differ between ranks, or
+    when a job is requeued.
+    """
+    words = [word.translate(_DIGITS) for word in sys.argv[1:] if "/" not in word]
+    kept = [word for word in words if _WORD.search(word) and (word[0] != "-" or "=" in word)]
+    return identity.digest("command", program(), *kept)[:16]
+
+
+def opened(described: Description) -> None:
+    """Count a session that was opened."""
+    _opened[os.getpid(), described.digest()] += 1
+
+
+def belong(
+    project: Project, described: Description, given: Ranks | None, environ: Mapping[str, str]
+) -> Belonging:
+    """Find the run, and the rank, of a session that is about to be opened."""
+    of_job = interned(environ.get("SLURM_JOB_ID", "")).replace("/", "_")
+    folder = project.launches / (of_job or "local")
+
+    def claim(of_command: str, restart: int, owner: str) -> int | None:
+        return launches.claim(folder, of_command, restart, owner)
+
+    found = launch.find(environ, claim, given)
+    nth = _opened[os.getpid(), described.digest()]
+    joined = None if nth or found.alone else _joined(folder, described, found, environ)
+    if joined is not None:
+        return Belonging(identity.run(found.scope, joined, None), found, joined)
+    common, rival = found.launch, ""
+    if found.takes_turns:
+        common, rival = _in_turn(folder, found)
+    elif common.startswith("named:"):
+        turn = _turn(folder, identity.digest(common, described.digest(), nth), found)
+        rival = turn.rival if turn else ""
+    launched = f"{common}/{described.digest()}" + (f"#{nth}" if nth else "")
+    return Belonging(identity.run(found.scope, launched, described.run), found, launched, rival)
+
+
+def _in_turn(folder: Path, found: launch.Launch) -> tuple[str, str]:
+    """Return a launch with the command and which turn of it this process is, and a rival."""
+    turn = _turn(folder, identity.digest(found.launch, command()), found)
+    nth, rival = turn or launches.Turn(0)
+    return f"{found.launch}/{command()}" + (f"#{nth}" if nth else ""), rival
+
+
+def _turn(folder: Path, key: str, found: launch.Launch) -> launches.Turn | None:
+    mine = launch.process()
+    owner = launches.Owner(launch.host(), mine.boot_id, mine.pid, mine.started)
+    return launches.take_turn(folder, f"{key}-{found.restart}", found.rank, found.size, owner)
+
+
+def _joined(
+    folder: Path, described: Description, found: launch.Launch, environ: Mapping[str, str]
+) -> str | None:
+    """Return the launch of the `sprov run` around this process, None if it has a run of its own.
+
+    The first command that opens a session below a wrapper is of the wrapper's run, on all ranks;
+    what is started after it is not, nor is a worker of it.
+    """
+    level, _, rest = environ.get(WITHIN, "").partition(":")
+    scope, _, wrapper = rest.partition(":")
+    if not wrapper:
+        return _wrapped(environ)
+    is_pool = found.size == 1 and find_place(environ, (WITHIN,)).is_worker
+    if scope != identity.digest(found.scope)[:16] or is_pool:
+        return None
+    mine = identity.digest(command(), described.digest())
+    name = identity.digest("wrapper", level, wrapper)
+    try:
+        is_first = launches.claim_first(folder, f"first-{name}", mine)
+    except OSError:
+        return _wrapped(environ)
+    turn = _turn(folder, identity.digest(name, mine), found) if is_first else None
+    return wrapper if turn is not None and turn.nth == 0 else None
+
+
+def _wrapped(environ: Mapping[str, str]) -> str | None:
+    """Return the launch of the `sprov run` that started this very process, if one did."""
+    pid, _, named = environ.get(WRAPPED, "").partition(":")
+    return named if named and pid == str(os.getppid()) else None
+
+
+def hand_down(scope: str, launched: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what `sprov run` adds to the environment of its command."""
+    around = environ.get(WITHIN, "").partition(":")[0]
+    level = int(around) + 1 if around.isdigit() else 1
+    return {
+        WRAPPED: f"{os.getpid()}:{launched}",
+        WITHIN: f"{level}:{identity.digest(scope)[:16]}:{launched}",
+    }
