@@ -16,15 +16,19 @@ _JOB_FACTS = ("cluster", "partition", "account", "nodelist")
 def introduce(tables: Tables, plans: Plans, context: Context) -> str:
     """Add what a rank's context says; return the identity of the rank as an agent."""
     attempt = identity.attempt(context.run, context.restart)
-    if attempt not in tables.runs:
-        tables.runs[attempt] = linked.Run(
+    said = (
+        attempt, context.name, context.study, context.experiment, context.workflow,
+        context.program, context.size, context.tags,
+    )  # fmt: skip
+    if said not in tables.runs:  # ranks say the same, but `sprov run` and its command need not
+        tables.runs[said] = linked.Run(
             context.run, attempt, context.restart, context.name, context.study,
             context.experiment, plans.workflow(), context.project, context.program, context.user,
             context.size, context.facts, context.tags,
         )  # fmt: skip
         _follow(tables, plans, context)
         _place(tables, context, attempt)
-    elif context.facts != tables.runs[attempt].facts:  # as of ranks on different nodes
+    elif context.facts != tables.runs[said].facts:  # as of ranks on different nodes
         tell_facts(tables, context.run, Facts(0, context.facts))
         _place(tables, context, attempt)
     agent = identity.digest("agent", attempt, context.rank, context.host, context.pid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from pllib import linked
 
@@ -20,7 +21,8 @@ class Tables:
         """Records that were not linked, by reason."""
         self.has_redacted = False
         """Some frame has a redactor's mark."""
-        self.runs: dict[str, linked.Run] = {}
+        self.runs: dict[tuple[Any, ...], linked.Run] = {}
+        """By attempt, and all that a context says of it but facts."""
         self.agents: dict[str, linked.Agent] = {}
         self.plans: dict[str, linked.Plan] = {}
         self.attributes: dict[str, linked.Attribute] = {}

@@ -239,5 +239,5 @@ def test_a_wrapper_around_wrappers_has_one_run_with_them(site: Site):
     assert ranks_of_runs(found) == {("train", (0, 1)): 1}
     site.sprov("ingest")
     (row,) = json.loads(site.sprov("runs", "--format", "json"))
-    assert (row["ranks"], row["state"]) == (2, "completed")
+    assert (row["ranks"], row["state"], row["study"]) == (2, "completed", "train")
     assert row["run"].endswith(found[0].run)
