@@ -17,7 +17,17 @@ Facts = dict[str, Any]
 
 MAX_ROWS = 20
 COLUMNS = ["aspect", "name", "first", "second", "how"]
-CODE = ("program", "git_commit", "git_dirty", "git_branch", "git_remote", "git_diff", "version")
+CODE = (
+    "program",
+    "git_commit",
+    "git_dirty",
+    "git_branch",
+    "git_remote",
+    "git_diff",
+    "git_unknown",
+    "git_untracked",
+    "version",
+)
 """Facts that tell the code; all others tell the environment."""
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
 import click
 import msgspec
+
+from pllib import jsontext
 
 from .engines import engine_for, job_option
 from .files import Identity, identify
@@ -39,7 +40,7 @@ def identify_files(names: tuple[str, ...], form: str, live: bool, job: str | Non
     asked = engine_for(live=live, job=job)
     found = [identify(asked, name) for name in names]
     if form == "json":
-        click.echo(json.dumps(msgspec.to_builtins(found), indent=1))
+        click.echo(jsontext.dumps(msgspec.to_builtins(found)))
     else:
         rows = [row for one in found for row in _rows(one)]
         columns = [c for c in COLUMNS if form == "csv" or any(row[c] for row in rows)]

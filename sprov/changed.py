@@ -19,7 +19,7 @@ from query.engine import Engine
 from slurm.submission import Submission
 
 from .running.described import packages_in
-from .running.git import difference
+from .running.git import EMPTY, difference
 
 MAX_LINES = 40
 MAX_FILES = 10_000
@@ -63,21 +63,23 @@ def code_changes(project: Project, facts: Facts, folder: str) -> list[str]:
         return [f"code     commit {then[:12] or 'none'} then, {now[:12] or 'none'} now"]
     if not now or "git_dirty" not in facts:
         return []
-    dirty = difference(folder, lambda: False)
-    if dirty is None:
-        return ["code     git does not say what differs from the commit"]
-    dirty = redaction.load(project.config, os.environ).document(dirty)
+    then_unknown = facts.get("git_unknown", "")
+    unknown = [f"code     not known then: {then_unknown}"] if then_unknown else []
+    found = difference(folder, "", lambda: False)
+    unknown += [f"code     not known now: {reason}" for reason in found.unknown]
     was = _kept_difference(project, facts)
-    if was is None:
-        return ["code     there were changes that were not committed, and are not known any more"]
+    if found.data is None or was is None:
+        lost = "code     there were changes that were not committed, and are not known any more"
+        return unknown or [lost]
+    dirty = redaction.load(project.config, os.environ).document(found.data)
     if was == dirty:
-        return []
+        return unknown
     lines = _few(_difference(was, dirty), "    ")
-    return ["code     what was not committed is other than then", *lines]
+    return [*unknown, "code     what was not committed is other than then", *lines]
 
 
 def _kept_difference(project: Project, facts: Facts) -> bytes | None:
-    if facts["git_dirty"] == "0":
+    if facts["git_dirty"] == "0" or facts.get("git_diff") == EMPTY:
         return b""
     try:
         return kept.read(project, facts["git_diff"])

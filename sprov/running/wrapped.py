@@ -149,10 +149,12 @@ class Wrapped:
 
         from .git import difference
 
-        data = difference(self._about.working_tree, self._git_given_up.is_set)
-        if data is not None and not self._git_given_up.is_set():
-            digest = kept.keep(self._project, self._redactor.document(data)) if data else ""
-            tell_facts(self._session, {"git_dirty": "1" if data else "0", "git_diff": digest})
+        around = [os.getcwd()]  # noqa: PTH109
+        is_over = self._git_given_up.is_set
+        found = difference(self._about.working_tree, self._about.script, is_over, around)
+        data = found.data
+        digest = kept.keep(self._project, self._redactor.document(data)) if data else ""
+        tell_facts(self._session, found.facts(digest))
 
     def end(self, pid: int, status: int) -> None:
         """Record how the command ended and what it did, and close the session."""
@@ -160,6 +162,7 @@ class Wrapped:
         if self._git is not None and self._git.ident is not None:
             self._git.join(GIT_PATIENCE_S)
             self._git_given_up.set()
+            self._git.join(GIT_PATIENCE_S)  # to say that it gave up
         if self._watcher is None or self._watcher.stop():
             guard(tell_files, self._session, self._opened, self._settle)
             guard(self._tell_pythons)

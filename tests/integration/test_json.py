@@ -22,6 +22,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "show": [["@last"]],
     "metrics": [["@last"], ["@last", "loss"]],
     "lineage": [["out.txt"], ["@last:accuracy", "--settings"]],
+    "identify": [["out.txt"]],
     "diff": [["@last", "@last", "--all"]],
     "query": [["SELECT * { ?s ?p ?o }"], ["ASK {}"]],
     "ask": [[]],
