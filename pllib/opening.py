@@ -21,7 +21,6 @@ from .facts import surroundings
 from .launchers import Ranks
 from .log import Owner
 from .outbox import Outbox
-from .owners import this_process
 from .project import Project, choose_endpoint, find_or_new, read_endpoint
 from .records import Context, encode
 from .runs import Belonging, Description
@@ -75,8 +74,11 @@ def open_session(
     described = Description(*map(_text, (study, experiment, run, name, workflow)))
     belonging = runs.belong(project, described, told, os.environ)
     context = sweeper.context(_context(project, described, belonging, tags, facts))
-    cluster = context.facts.get("cluster", "")
-    owner = this_process(context.run, context.facts.get("job_id", ""), project.key, cluster)
+    mine = launch.process()
+    owner = Owner(
+        launch.host(), mine.boot_id, mine.pid, mine.started,
+        context.run, context.facts.get("job_id", ""), project.key,
+    )  # fmt: skip
     context, stride = _fitted(context, chosen.flush_bytes, warnings)
     spool, unusable = _new_spool(project, chosen, owner, stride)
     spool.sweep = sweeper.sweep

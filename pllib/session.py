@@ -159,7 +159,7 @@ class Session(Execution):
             ),
         )
         if config is not None:
-            self.guard(lambda: self.start_with(as_hyperparameters(self, config)))
+            self.guard(lambda: self.start_with(as_hyperparameters(config)))
         if resume_from is not None:
             self.resumed_from(resume_from)
         self._outer = innermost.get()

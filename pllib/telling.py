@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from . import identity, launch, owners
+from . import identity, launch
 from .delivery import deliver
 from .errors import LogError, UnavailableError
-from .log import LogWriter, frame_of, new_header
+from .log import LogWriter, Owner, frame_of, new_header
 from .project import Endpoint, Project
 from .records import NO_RANK, Closed, Context, Record, encode
 from .sharing import make_folder
@@ -46,7 +46,9 @@ def tell(
     """
     if not records:
         return
-    header = new_header(owners.this_process())
+    mine = launch.process()
+    owner = Owner(launch.host(), mine.boot_id, mine.pid, mine.started)
+    header = new_header(owner)
     frames = _frames(header.log_id, _context(project, run), records, _sweep(project))
     if endpoint is not None:
         try:

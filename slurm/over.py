@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import functools
-from typing import Protocol
+from collections.abc import Callable
 
 from pllib.records import FINAL_STATES
 
-from .accounting import cluster_name
 from .commands import NotInstalledError, SlurmError, UnreachableError, call
 
 ASK_S = 10.0
 
 
-class IsOver(Protocol):
-    def __call__(self, job: str, cluster: str = "") -> bool: ...
-
-
-def over_jobs() -> IsOver:
-    """Return a function that tells of a job id whether that job is over, asking once for each.
-
-    A job of another cluster, by the name that is given, is not: its number is another job's here.
-    """
-    here = functools.cache(cluster_name)
-
-    @functools.cache
-    def is_over(job: str, cluster: str = "") -> bool:
-        try:
-            if cluster and cluster.partition("~")[0] != here():
-                return False
-            return _is_over(job)
-        except SlurmError:
-            return False
-
-    return is_over
+def over_jobs() -> Callable[[str], bool]:
+    """Return a function that tells of a job id whether that job is over, asking once for each."""
+    return functools.cache(_is_over)
 
 
 def _is_over(job: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from disks import build, missing_compiler
-from harness import MPIRUN, Site, lack
+from harness import MPIRUN, Site, lack, usual_signals
 from hypothesis import HealthCheck, settings
 from machine import Machine
 
@@ -71,11 +71,17 @@ def usual_umask() -> Iterator[None]:
 
 
 @pytest.fixture
+def signals() -> Iterator[None]:
+    """What is started takes the signals of a terminal, even where the tests ignore them."""
+    with usual_signals():
+        yield
+
+
+@pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     """A project without daemons."""
-    made = Site(tmp_path)
-    yield made
-    made.close()
+    with Site(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture
@@ -96,9 +102,8 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def machine(tmp_path: Path, shim: Path) -> Iterator[Machine]:
     """A project without daemons, on a disk that can fail and lose its power."""
-    made = Machine(tmp_path, shim)
-    yield made
-    made.close()
+    with Machine(tmp_path, shim) as made:
+        yield made
 
 
 @pytest.fixture(scope="session", autouse=True)

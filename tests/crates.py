@@ -11,6 +11,7 @@ from typing import Any
 
 import rdflib
 import urllib3
+from harness import TIMEOUT_S
 from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 from requests_cache import CachedSession
@@ -77,7 +78,7 @@ def validate(crate: Path, folder: Path) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=TIMEOUT_S,
     )  # fmt: skip
     said = " ".join((done.stdout + done.stderr).split())
     if done.returncode == 0:

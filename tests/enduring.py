@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import quote
 
-from harness import TRANSFORMATIONS, Site, wait_until
+from harness import TIMEOUT_S, TRANSFORMATIONS, Site, wait_until
 from killing import Rank, check_all
 
 from pllib import managers
@@ -55,12 +55,13 @@ def endure(site: Site, places: list[Place]) -> None:
 def visible(site: Site) -> int:
     """Return how many transformations queries see now."""
     query = quote(f"SELECT (COUNT(*) AS ?n) {{ {TRANSFORMATIONS} }}")
-    reply = managers.request(site.endpoint, "GET", f"/sparql?query={query}", None, timeout_s=60.0)
+    path = f"/sparql?query={query}"
+    reply = managers.request(site.endpoint, "GET", path, None, timeout_s=TIMEOUT_S)
     return int(json.loads(reply.body)["results"]["bindings"][0]["n"]["value"])
 
 
 def trouble(site: Site) -> str:
     """Return what the daemons say is wrong."""
-    status = managers.request(site.endpoint, "GET", "/v1/status", None, timeout_s=10.0)
+    status = managers.request(site.endpoint, "GET", "/v1/status", None, timeout_s=TIMEOUT_S)
     told = (ask_status(site.endpoint)["trouble"], json.loads(status.body)["trouble"])
     return "; ".join(each for each in told if each)

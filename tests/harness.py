@@ -9,19 +9,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 from pllib.project import Endpoint, Project, read_endpoint
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 PROGRAMS = Path(__file__).parent / "programs"
 SCRIPT = str(Path(sys.executable).with_name("sprov"))
 MPIRUN = Path(sys.executable).with_name("mpirun")
-TIMEOUT_S = 60.0
+TIMEOUT_S = 300.0
+"""The longest that anything may take; generous, for a machine that is busy with other things."""
+CLOSE_S = 60.0
+"""For daemons that are told to end; then they are killed."""
 TRANSFORMATIONS = "?a a provml:DataTransformationExecution"
 
 
@@ -54,6 +60,24 @@ def wait_until(
             return found
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(every_s)
+
+
+@contextlib.contextmanager
+def usual_signals() -> Iterator[None]:
+    """Have programs that are started meanwhile take signals as from a terminal.
+
+    nohup has SIGHUP ignored, a shell in the background SIGINT and SIGQUIT, which exec passes on; a
+    handler it does not, so that the tests themselves still live on.
+    """
+    of_terminals = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+    ignored = [number for number in of_terminals if signal.getsignal(number) == signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, lambda *_: None)
+    try:
+        yield
+    finally:
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
 
 
 class Site:
@@ -171,14 +195,34 @@ class Site:
         """Return what `sprov verify` found; it must agree."""
         return dict(json.loads(self.sprov("verify", "--format", "json")))
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
     def close(self) -> None:
+        """End all that runs in the project, in order where that is possible."""
         for process in self.started:
             if process.poll() is None:
                 process.kill()
-            process.communicate()
         if self.server is not None and self.server.poll() is None:
             self.server.terminate()
-            try:
-                self.server.wait(TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                self.server.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.server.wait(CLOSE_S)
+        if self.started or self.server is not None:
+            for pid in self.left():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        for process in (*self.started, *([self.server] if self.server else [])):
+            process.communicate()
+
+    def left(self) -> list[int]:
+        """Return processes of the project: daemons whose parent is gone, and what they started."""
+        ours = f"SPROV_DIR={self.project.root}".encode()
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if ours in (folder / "environ").read_bytes().split(b"\0"):
+                    found.append(int(folder.name))
+        return [pid for pid in found if pid != os.getpid()]

@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from harness import PROGRAMS, TRANSFORMATIONS, Site, wait_until
+from harness import PROGRAMS, TIMEOUT_S, TRANSFORMATIONS, Site, wait_until
 
 from pllib.delivery import ask_status
 from query.engine import Engine, find_engine
@@ -49,7 +49,7 @@ class Rank:
         self.was_killed = True
 
     def end(self) -> None:
-        _, errors = self.process.communicate(timeout=120)
+        _, errors = self.process.communicate(timeout=TIMEOUT_S)
         assert self.process.returncode == 0, errors
         assert self.returned["C"] == 1
 
@@ -119,7 +119,7 @@ class Killing:
             rank.end()
         self.site.sprov("ingest")
         self.done.touch()
-        out, _ = self.observer.communicate(timeout=60)
+        out, _ = self.observer.communicate(timeout=TIMEOUT_S)
         assert self.observer.returncode == 0
         return dict(json.loads(out))
 

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import msgspec
 
-from pllib import owners
+from pllib import launch
 from pllib.errors import LogCorruptError, UnavailableError
 from pllib.log import (
     HEADER_BYTES,
@@ -36,6 +36,7 @@ from pllib.log import (
     Frame,
     LogReader,
     LogWriter,
+    Owner,
     new_header,
 )
 from pllib.sharing import make_folder, open_file
@@ -216,7 +217,8 @@ class Journal:
         os.close(self._lock)
 
     def _recover(self) -> tuple[FileHeader, int]:
-        header = new_header(owners.this_process())
+        mine = launch.process()
+        header = new_header(Owner(launch.host(), mine.boot_id, mine.pid, mine.started))
         for stray in (*self.folder.glob("*.partial"), *self.folder.glob("*.new")):
             stray.unlink()
         next_ordinal = 0

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from harness import PROGRAMS, Site, wait_until
+from harness import PROGRAMS, TIMEOUT_S, Site, wait_until
 
 FACTS = {
     "git_commit": "c0ffee0123456789c0ffee0123456789c0ffee01", "git_dirty": "1",
@@ -75,7 +75,7 @@ class Study:
     ) -> None:
         began = time.monotonic()
         process = self.site.start(program, *arguments, **how)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=TIMEOUT_S)
         assert bool(process.returncode) == fails, errors
         self.took[name] = self.took.get(name, 0.0) + time.monotonic() - began
 

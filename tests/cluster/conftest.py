@@ -31,6 +31,5 @@ def slurm(slurm_installed: None) -> Iterator[Cluster]:
 @pytest.fixture
 def site(tmp_path: Path, slurm: Cluster) -> Iterator[SlurmSite]:
     """A project without daemons, whose jobs run on the cluster."""
-    made = SlurmSite(tmp_path, slurm)
-    yield made
-    made.close()
+    with SlurmSite(tmp_path, slurm) as made:
+        yield made

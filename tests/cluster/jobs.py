@@ -16,7 +16,7 @@ from .virtual import Cluster
 
 POLL_S = 0.1
 """Each look starts a client of Slurm, and the jobs need the processor too."""
-TIMEOUT_S = 120.0
+TIMEOUT_S = 300.0
 FINAL = {
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
     "PREEMPTED", "TIMEOUT",
@@ -115,7 +115,9 @@ class SlurmSite(Site):
         return self.jobs[-1]
 
     def close(self) -> None:
-        for job in self.jobs:
-            if not job.has_ended():
-                job.cancel()
-        super().close()
+        try:
+            for job in self.jobs:
+                if not job.has_ended():
+                    job.cancel()
+        finally:
+            super().close()

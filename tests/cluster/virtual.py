@@ -25,8 +25,8 @@ from .configuration import Shape, slurm_conf, slurmdbd_conf
 from .machine import Machine
 from .network import Network
 
-READY_TIMEOUT_S = 60.0
-COMMAND_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 300.0
+COMMAND_TIMEOUT_S = 300.0
 SLURMCTLD_PORT, SLURMDBD_PORT = 6817, 6819
 FOLDERS = ("log", "run", "spool", "state", "munge", "local", "db")
 

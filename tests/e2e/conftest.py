@@ -15,11 +15,8 @@ from lifecycle import Lifecycle, live
 def lifecycle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lifecycle]:
     """The lifecycle example, all of whose jobs have run; its daemons still do."""
     require_module("torch", "lifecycle")
-    site = Site(tmp_path_factory.mktemp("lifecycle"))
-    with pytest.MonkeyPatch.context() as patch:
+    folder = tmp_path_factory.mktemp("lifecycle")
+    with pytest.MonkeyPatch.context() as patch, Site(folder) as site:
         for name in [name for name in os.environ if name.startswith(FOREIGN)]:
             patch.delenv(name)
-        try:
-            yield live(site)
-        finally:
-            site.close()
+        yield live(site)

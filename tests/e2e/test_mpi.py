@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness import TRANSFORMATIONS, Site, wait_until
+from harness import TIMEOUT_S, TRANSFORMATIONS, Site, wait_until
 
 RANKS = 4
 STEPS = 300
@@ -49,7 +49,7 @@ def test_a_query_during_the_run_never_sees_half_a_batch(served: Site):
     wait_until(ask)
     assert ranks.poll() is None, "the run was over before it was asked about"
     enough.touch()
-    assert ranks.wait(60) == 0
+    assert ranks.wait(TIMEOUT_S) == 0
     total = sum(int(word) for word in ranks.stdout.read().split())
     assert seen == sorted(seen)
     assert served.count(TRANSFORMATIONS) == total

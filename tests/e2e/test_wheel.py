@@ -9,13 +9,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from harness import TIMEOUT_S
 
 ROOT = Path(__file__).parents[2]
 
 
 def run(command: list[str], cwd: Path, status: int = 0) -> str:
     done = subprocess.run(
-        command, cwd=cwd, env=dict(os.environ), capture_output=True, text=True, timeout=150
+        command, cwd=cwd, env=dict(os.environ), capture_output=True, text=True, timeout=TIMEOUT_S
     )
     assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr

@@ -16,7 +16,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from harness import MPIRUN, PROGRAMS, TRANSFORMATIONS, Site, lack
+from harness import MPIRUN, PROGRAMS, TIMEOUT_S, TRANSFORMATIONS, Site, lack, usual_signals
+
+pytestmark = pytest.mark.timeout(3600)
+"""The first test waits for all programs; each of them has a limit of its own."""
 
 KILLED, COMPLETED, FAILED = "killed", "completed", "failed"
 ENDS: dict[str, dict[str, str]] = {
@@ -59,8 +62,14 @@ class Ended:
     """Lines of ours among its errors."""
 
 
+Run = Ended | subprocess.TimeoutExpired
+
+
 class Ends:
-    """All programs, each run with records kept and without; and then what the store has."""
+    """All programs, each run with records kept and without; and then what the store has.
+
+    One that did not end in time fails its own tests alone.
+    """
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -83,15 +92,18 @@ class Ends:
     def ledger(self, name: str, mode: str = "") -> Path:
         return self._site.folder / f"{name}{mode}.ledger"
 
-    def _run(self, name: str, **environment: str) -> Ended:
+    def _run(self, name: str, **environment: str) -> Run:
         ledger = self.ledger(name, environment.get("SPROV_MODE", ""))
         command = [sys.executable, str(PROGRAMS / "ends.py"), name, str(ledger)]
         if name == "abort_all_ranks":
             command = [str(MPIRUN), "-n", "2", *command]
-        done = subprocess.run(
-            command, env=self._site.environment(**environment), cwd=self._site.folder,
-            capture_output=True, text=True, timeout=100, check=False,
-        )  # fmt: skip
+        try:
+            done = subprocess.run(
+                command, env=self._site.environment(**environment), cwd=self._site.folder,
+                capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as exc:
+            return exc
         lines = done.stderr.splitlines()
         told = [line for line in lines if line.startswith("sprov: ")]
         said = [line for line in lines if line not in told]
@@ -114,13 +126,19 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def ends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ends]:
-    site = Site(tmp_path_factory.mktemp("ends"))
-    site.serve()
-    yield Ends(site)
-    site.close()
+    with usual_signals(), Site(tmp_path_factory.mktemp("ends")) as site:
+        site.serve()
+        yield Ends(site)
+
+
+def _ended(run: Run) -> Ended:
+    if isinstance(run, subprocess.TimeoutExpired):
+        raise run
+    return run
 
 
 def test_every_record_whose_call_returned_is_in_the_store_once(ends: Ends, name: str):
+    _ended(ends.with_us[name])
     returned = set()
     for line in ends.ledger(name).read_text().splitlines():
         who, number = line.split()
@@ -133,13 +151,16 @@ def test_every_record_whose_call_returned_is_in_the_store_once(ends: Ends, name:
 
 
 def test_the_end_is_what_it_is_without_us(ends: Ends, name: str):
-    with_us, without = ends.with_us[name], ends.without[name]
+    with_us, without = (_ended(runs[name]) for runs in (ends.with_us, ends.without))
     assert with_us.status == without.status
     assert with_us.out == without.out
     assert not [line for line in with_us.errors if "pllib" in line and name not in ANYWHERE]
     if name not in ANYWHERE:
         assert [_plain(line) for line in with_us.errors] == [_plain(e) for e in without.errors]
-    assert with_us.told == []
+    told = with_us.told
+    if name == "daemon_threads":  # calls that come after the close are counted, and that is told
+        told = [line for line in told if not re.search(r"records were not kept: after close", line)]
+    assert told == []
 
 
 def _plain(line: str) -> str:
@@ -148,6 +169,7 @@ def _plain(line: str) -> str:
 
 
 def test_its_state_is_told(ends: Ends, name: str):
+    _ended(ends.with_us[name])
     expected = {f"{name}{suffix}": state for suffix, state in ENDS[name].items()}
     assert {who: ends.states.get(who) for who in expected} == expected
 

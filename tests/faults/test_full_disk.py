@@ -12,7 +12,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from harness import lack
+from harness import TIMEOUT_S, lack
 
 from pllib.log import LogReader
 from pllib.records import Transformation, decode_values
@@ -44,7 +44,7 @@ def on_small_disk(folder: Path, kib: int, program: str) -> subprocess.CompletedP
     namespace = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script]
     environment = {**os.environ, "SPROV_DIR": str(folder / ".sprov")}
     return subprocess.run(
-        namespace, env=environment, capture_output=True, text=True, timeout=100, check=False
+        namespace, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
     )
 
 

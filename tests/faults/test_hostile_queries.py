@@ -22,8 +22,8 @@ from pllib.errors import QueryError, UnavailableError
 from query.engine import Engine
 
 LIMIT_S = 0.5
-LATE_S = 2.0
-STARTING_S = 10.0
+LATE_S = 60.0
+STARTING_S = 60.0
 """For Python and the command, on a machine that does other things."""
 GROWTH_BYTES = 32 << 20
 MEMORY_BYTES = 64 << 20
@@ -139,8 +139,9 @@ def test_without_daemons_each_costs_an_error(filled: Site):
             check=False,
         )
         assert done.returncode == QueryError.exit_code, name
-        assert done.stderr.startswith(b"sprov: "), name
-        assert done.stderr.count(b"\n") == 1, name
+        lines = [line for line in done.stderr.splitlines() if b"when the store last" not in line]
+        assert len(lines) == 1, name
+        assert lines[0].startswith(b"sprov: "), name
     assert str(len(EDGES)) in filled.sprov("query", HONEST)
 
 

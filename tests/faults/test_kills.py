@@ -6,7 +6,7 @@ import os
 import signal
 
 import pytest
-from harness import TRANSFORMATIONS, Site, wait_until
+from harness import TIMEOUT_S, TRANSFORMATIONS, Site, wait_until
 from killing import Killing, check_all, check_sessions, check_states
 
 STEPS = 5000
@@ -58,7 +58,7 @@ def test_a_daemon_killed_in_mid_run_loses_and_doubles_nothing(served: Site, daem
         seen = wait_until(lambda: _more(served, seen))  # noqa: B023
         served.kill(daemon)
     enough.touch()
-    out, errors = rank.communicate(timeout=60)
+    out, errors = rank.communicate(timeout=TIMEOUT_S)
     assert rank.returncode == 0, errors
     served.sprov("ingest")
     assert numbers(served) == list(range(int(out)))
@@ -111,7 +111,6 @@ def test_a_tracker_that_is_gone_costs_a_bounded_wait_and_no_record(served: Site)
     assert numbers(served) == list(range(50))
 
 
-@pytest.mark.timeout(300)
 def test_ranks_daemons_and_query_workers_killed_while_somebody_looks_on(served: Site):
     """A few of each, in any order: nothing is lost, doubled or seen by half."""
     killing = Killing(served, n_ranks=2)

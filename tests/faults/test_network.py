@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from figures import figure
-from harness import PROGRAMS, SCRIPT, TRANSFORMATIONS, Site, wait_until
+from harness import PROGRAMS, SCRIPT, TIMEOUT_S, TRANSFORMATIONS, Site, wait_until
 from nodes import Cable, Node, need_network_namespaces
 
 from pllib.log import LogReader
@@ -85,18 +85,19 @@ class Cluster(Site):
         return sorted(int(row["n"]) for row in rows)
 
     def close(self) -> None:
-        super().close()
-        for node in (self.rank, self.first, self.second):
-            node.close()
+        try:
+            super().close()
+        finally:
+            for node in (self.rank, self.first, self.second):
+                node.close()
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     need_network_namespaces()
-    made = Cluster(tmp_path_factory.mktemp("network"))
-    made.serve_on(made.first, made.cable.far_address)
-    yield made
-    made.close()
+    with Cluster(tmp_path_factory.mktemp("network")) as made:
+        made.serve_on(made.first, made.cable.far_address)
+        yield made
 
 
 def survives(
@@ -119,7 +120,7 @@ def survives(
 def all_there(cluster: Cluster, rank: subprocess.Popen[str], enough: Path) -> dict[str, int]:
     """End a rank; the tracker must have had all of it by then, and the store each record once."""
     enough.touch()
-    out, errors = rank.communicate(timeout=60)
+    out, errors = rank.communicate(timeout=TIMEOUT_S)
     assert (rank.returncode, errors) == (0, "")
     told: dict[str, int] = json.loads(out)
     assert told["lost"] == 0

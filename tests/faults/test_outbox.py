@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from disks import NAMES, SYNCS, WRITES, Disk, build, missing_compiler
-from harness import TRANSFORMATIONS, Site, lack, wait_until
+from harness import TIMEOUT_S, TRANSFORMATIONS, Site, lack, wait_until
 
 from pllib.log import LogReader
 
@@ -48,7 +48,7 @@ class Rank:
 
     def end(self) -> int:
         self._enough.touch()
-        out, errors = self._process.communicate(timeout=60)
+        out, errors = self._process.communicate(timeout=TIMEOUT_S)
         assert (self._process.returncode, errors) == (0, "")
         told = json.loads(out)
         assert told["lost"] == 0

@@ -55,6 +55,19 @@ def run(target: str, *options: str) -> int:
     return subprocess.run(command, env=environ, check=False).returncode
 
 
+def try_new(target: str, n_runs: int, work: Path) -> tuple[int, list[bytes]]:
+    """Run a target on inputs that its corpus leads to, the same each time.
+
+    Returns:
+        The exit status, and the inputs that broke the target.
+    """
+    found = work / "found"
+    unpack(target, found)
+    artifacts = f"-artifact_prefix={work}/"
+    status = run(target, f"-runs={n_runs}", "-seed=1", "-verbosity=0", artifacts, str(found))
+    return status, [path.read_bytes() for path in work.glob("*-*")]
+
+
 def fuzz(target: str, seconds: int, work: Path) -> bool:
     """Fuzz, then keep what is worth it; False if an input broke the target."""
     found = work / f"{target}.found"

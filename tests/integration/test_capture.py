@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from harness import TIMEOUT_S
 
 import pllib
 from pllib.log import LogReader
@@ -66,7 +67,7 @@ def run(program: str, **environ: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, **environ},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=TIMEOUT_S,
         check=False,
     )
 
@@ -416,7 +417,7 @@ def test_a_forked_child_captures_only_what_it_opens(spool):
         session.used(parent=1)
         child = multiprocessing.get_context("fork").Process(target=_child, args=(session,))
         child.start()
-        child.join(30)
+        child.join(TIMEOUT_S)
         assert child.exitcode == 0
         session.used(parent=2)
     found = records(spool)
@@ -436,7 +437,7 @@ def test_a_long_transformation_is_announced_before_its_end(spool):
 
         session.write = watch
         with session.transformation("long"):
-            assert announced.wait(30)
+            assert announced.wait(TIMEOUT_S)
     found = records(spool)
     starts = [r.activity for r in found if isinstance(r, Started)]
     ends = [r.seq for r in found if isinstance(r, Transformation)]

@@ -18,14 +18,11 @@ MODULES = (domain, learning, execution, cluster, telemetry)
 @pytest.fixture(scope="session")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
     """A site where the study ran, its last run still running."""
-    site = Site(tmp_path_factory.mktemp("study"))
-    try:
+    with Site(tmp_path_factory.mktemp("study")) as site:
         site.serve()
         made = Study(site)
         made.run_all(cluster.run_tasks)
         yield made
-    finally:
-        site.close()
 
 
 def test_every_named_query_has_an_answer_here() -> None:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import SCRIPT, Site
+from harness import SCRIPT, TIMEOUT_S, Site
 
 from pllib.log import COPY_AT
 from sprov.cli import COMMANDS
@@ -111,7 +111,7 @@ def test_stop_ends_the_daemons_and_says_when_there_are_none(served: Site):
     assert json.loads(served.sprov("status", "--format", "json"))["tracker"]["running"]
     served.sprov("stop")
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
-    assert served.server.wait(30) == 0
+    assert served.server.wait(TIMEOUT_S) == 0
     served.server = None
     assert "no daemon" in one_line(served.sprov("stop", status=4))
     assert not json.loads(served.sprov("status", "--format", "json"))["tracker"]["running"]
@@ -154,7 +154,7 @@ def test_a_run_that_is_not_there_lists_those_that_are(site: Site):
 
 def test_show_and_json_have_stable_keys(site: Site):
     process = site.start("training.py", "--fail", SLURM_JOB_ID="4242")
-    assert process.wait(60) == 1
+    assert process.wait(TIMEOUT_S) == 1
     site.sprov("ingest")
     (run,) = json.loads(site.sprov("runs", "--format", "json"))
     assert list(run) == [

@@ -7,7 +7,7 @@ import shutil
 from typing import Any
 
 import pytest
-from harness import Site
+from harness import TIMEOUT_S, Site
 
 TRAIN = """
 import sys
@@ -41,7 +41,7 @@ def trained(site: Site) -> Site:
     program = str(site.folder / "train.py")
     site.run(program, "0.1", "data.csv", "0.9", "first")
     failed = site.start(program, "0.2", "same.csv", "0.95", "second", "extra")
-    assert "no extra" in failed.communicate(timeout=60)[1]
+    assert "no extra" in failed.communicate(timeout=TIMEOUT_S)[1]
     site.sprov("ingest")
     return site
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import TIMEOUT_S
 
 import pllib
 from pllib.log import LogReader
@@ -54,7 +55,8 @@ def errors(spool: Path) -> dict[str, str | None]:
 def run(program: str, *options: str, **more: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *options, "-c", textwrap.dedent(program)],
-        env=dict(os.environ), capture_output=True, text=True, timeout=60, check=False, **more,
+        env=dict(os.environ), capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
+        **more,
     )  # fmt: skip
 
 
@@ -339,7 +341,7 @@ second.metric("loss", 2.0)
 def test_at_a_prompt_a_second_open_ends_the_first_and_says_so(spool):
     done = subprocess.run(
         [sys.executable, "-i", "-q"], input=TYPED, env=dict(os.environ), capture_output=True,
-        text=True, timeout=60, check=False,
+        text=True, timeout=TIMEOUT_S, check=False,
     )  # fmt: skip
     assert json.loads(done.stdout) == [True, False, True]
     assert "is closed, since another session is opened here" in done.stderr

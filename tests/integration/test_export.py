@@ -33,13 +33,12 @@ ACTIONS = "?a a s:CreateAction ; s:name ?name ."
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A project with one run, in a git work tree and a container."""
-    made = Site(tmp_path_factory.mktemp("exported"))
-    (made.folder / ".git").mkdir()
-    (made.folder / ".git/HEAD").write_text(f"{COMMIT}\n")
-    made.run("interchange.py", APPTAINER_CONTAINER="/images/torch.sif")
-    made.sprov("ingest")
-    yield made
-    made.close()
+    with Site(tmp_path_factory.mktemp("exported")) as made:
+        (made.folder / ".git").mkdir()
+        (made.folder / ".git/HEAD").write_text(f"{COMMIT}\n")
+        made.run("interchange.py", APPTAINER_CONTAINER="/images/torch.sif")
+        made.sprov("ingest")
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +70,8 @@ def exported(site: Site, *options: str) -> str:
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[Site]:
     """Another project, without anything in it."""
-    made = Site(tmp_path)
-    yield made
-    made.close()
+    with Site(tmp_path) as made:
+        yield made
 
 
 @pytest.mark.parametrize("form", ["turtle", "nquads"])
@@ -95,11 +93,10 @@ def source(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
     """A project with one run of a program."""
-    made = Site(tmp_path_factory.mktemp("source"))
-    made.run(request.param)
-    made.sprov("ingest")
-    yield made
-    made.close()
+    with Site(tmp_path_factory.mktemp("source")) as made:
+        made.run(request.param)
+        made.sprov("ingest")
+        yield made
 
 
 @pytest.fixture(scope="module", params=[[], ["--stored"]], ids=["completed", "stored"])

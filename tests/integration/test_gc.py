@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import SCRIPT, TRANSFORMATIONS, Site, lack
+from harness import SCRIPT, TIMEOUT_S, TRANSFORMATIONS, Site, lack
 from keeping import N_STEPS, fill, n_records
 
 from pllib.log import LogReader
@@ -184,7 +184,7 @@ def test_on_a_terminal_forgetting_is_asked_for(stored: Site):
         said = b""
         while b"good" not in said:
             said += os.read(ours, 1000)
-        assert process.wait(60) == (0 if answer == b"y\n" else 2)
+        assert process.wait(TIMEOUT_S) == (0 if answer == b"y\n" else 2)
         os.close(ours)
         assert n_records(stored.project) == n_left
 

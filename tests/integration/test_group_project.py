@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import PROGRAMS, SCRIPT, TRANSFORMATIONS, Site, wait_until
+from harness import PROGRAMS, SCRIPT, TIMEOUT_S, TRANSFORMATIONS, Site, wait_until
 from members import Member, require_two_users
 
 from pllib.project import read_endpoint
@@ -107,7 +107,7 @@ def test_one_serves_the_group_and_nobody_else(shared):
         assert "Permission denied" in said
     finally:
         shared.ada.sprov("stop")
-        server.communicate(timeout=60)
+        server.communicate(timeout=TIMEOUT_S)
     assert read_endpoint(shared.root / "endpoints/local.json").tracker == ""
     assert modes(shared.root) == {("folder", "2770"), ("file", "660")}
 

@@ -27,13 +27,12 @@ INERT = {"svg", "defs", "marker", "path", "rect", "g", "title", "text", "line", 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A run that says all strings, stored."""
-    site = Site(tmp_path_factory.mktemp("hostile"))
-    strings = site.folder / "strings.json"
-    strings.write_text(json.dumps(STRINGS))
-    site.run("hostile_strings.py", str(strings), SPROV_MODE="offline")
-    site.sprov("ingest")
-    yield site
-    site.close()
+    with Site(tmp_path_factory.mktemp("hostile")) as site:
+        strings = site.folder / "strings.json"
+        strings.write_text(json.dumps(STRINGS))
+        site.run("hostile_strings.py", str(strings), SPROV_MODE="offline")
+        site.sprov("ingest")
+        yield site
 
 
 def texts(site: Site) -> list[str]:

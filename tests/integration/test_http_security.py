@@ -8,6 +8,7 @@ import select
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ HARDENING = {
     "cache-control": "no-store",
     "referrer-policy": "no-referrer",
 }
-WAIT_S = 40
+WAIT_S = 200
 
 
 class Answer:
@@ -91,16 +92,15 @@ def drain(sock: socket.socket) -> bytes:
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as made:
         for name in [name for name in os.environ if name.startswith(FOREIGN)]:
             patch.delenv(name)
-        site = Site(tmp_path_factory.mktemp("door"))
+        site = made.enter_context(Site(tmp_path_factory.mktemp("door")))
         config = '[serve]\nhosts = ["provenance.example"]\n'
         (site.project.root / "config.toml").write_text(config)
         log = site.folder / "said"
         site.serve(log=log)
         yield Door(site, log)
-        site.close()
 
 
 @pytest.fixture(autouse=True)

@@ -43,15 +43,12 @@ def test_logs_in_any_order_and_twice_give_one_graph(site: Site, logs, tmp_path_f
 
 def test_through_a_tracker_they_give_the_same_graph(site: Site, logs, tmp_path_factory):
     site.sprov("ingest", *map(str, logs))
-    other = Site(tmp_path_factory.mktemp("served"))
-    other.serve()
-    try:
+    with Site(tmp_path_factory.mktemp("served")) as other:
+        other.serve()
         assert "handed to the running tracker" in other.sprov("ingest", *map(str, logs))
         other.count("?s ?p ?o")
         assert graph(other) == graph(site)
         other.verify()
-    finally:
-        other.close()
 
 
 def test_rebuild_makes_the_same_graph_from_the_journal(site: Site, logs):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import PROGRAMS, SCRIPT, Site, lack, wait_until
+from harness import PROGRAMS, SCRIPT, TIMEOUT_S, Site, lack, wait_until
 from members import Member, require_two_users
 
 from pllib import launch
@@ -89,7 +89,7 @@ class Life:
             assert too_open(self.root, *self.modes) == []
         finally:
             stopped = self.ada.sprov("stop")
-            errors = server.communicate(timeout=60)[1]
+            errors = server.communicate(timeout=TIMEOUT_S)[1]
         assert stopped == "stopped\n", errors
 
     def be_killed(self) -> None:

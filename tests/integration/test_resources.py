@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from harness import Site
+from harness import TIMEOUT_S, Site
 from rdflib import Graph, URIRef
 
 from manager.ontology import NAMES
@@ -23,7 +23,7 @@ def lived(served: Site) -> Site:
 def get(site: Site, path: str, accept: str = "", token: str | None = None) -> httpx.Response:
     token = site.endpoint.token if token is None else token
     headers = {"Accept": accept, "Authorization": f"Bearer {token}"}
-    return httpx.get(f"{site.endpoint.manager}{path}", headers=headers, timeout=30)
+    return httpx.get(f"{site.endpoint.manager}{path}", headers=headers, timeout=TIMEOUT_S)
 
 
 def test_the_vocabulary_is_open_and_turtle(served: Site):

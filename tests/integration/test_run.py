@@ -350,7 +350,7 @@ def test_staging_into_shared_memory_is_recorded(site: Site):
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def test_each_signal_reaches_it_once(site: Site):
+def test_each_signal_reaches_it_once(site: Site, signals: None):
     process = start(site, SCRIPT, "run", "--", sys.executable, "-c", COUNTING)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -365,7 +365,7 @@ def test_each_signal_reaches_it_once(site: Site):
     assert (status, rest) == (-signal.SIGQUIT, "")
 
 
-def test_what_is_typed_reaches_it_once(site: Site):
+def test_what_is_typed_reaches_it_once(site: Site, signals: None):
     pid, terminal = pty.fork()
     if pid == 0:
         command = [SCRIPT, "run", "--", sys.executable, "-c", COUNTING]

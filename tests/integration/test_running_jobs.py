@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import SCRIPT, Site, wait_until
+from harness import SCRIPT, TIMEOUT_S, Site, wait_until
 
 JOB = "4243"
 
@@ -41,7 +41,7 @@ class Jobs:
 
     def close(self) -> None:
         self.server.terminate()
-        self.server.wait(60)
+        self.server.wait(TIMEOUT_S)
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_a_run_is_watched_until_it_ends(jobs: Jobs) -> None:
         env=jobs.site.environment(), cwd=jobs.site.folder, text=True, stdout=subprocess.PIPE,
     )  # fmt: skip
     jobs.task.send_signal(signal.SIGUSR1)
-    printed, _ = watching.communicate(timeout=60)
+    printed, _ = watching.communicate(timeout=TIMEOUT_S)
     assert watching.returncode == 0
     assert "completed, 1 rank" in printed
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from harness import SCRIPT, TRANSFORMATIONS, Site, wait_until
+from harness import SCRIPT, TIMEOUT_S, TRANSFORMATIONS, Site, wait_until
 
 from pllib.errors import UnavailableError
 from pllib.listening import is_daemon
@@ -53,7 +53,7 @@ def test_the_daemons_of_a_job_end_with_its_script_and_not_on_sigterm(site: Site)
     site.run("steps.py", "10")
     assert site.count(TRANSFORMATIONS) == 10
     script.communicate(b"\n")
-    assert served.wait(60) == 0
+    assert served.wait(TIMEOUT_S) == 0
     assert site.endpoint.tracker == ""
 
 
@@ -129,7 +129,7 @@ def test_stop_ends_daemons_that_outlive_their_serve(site: Site):
     finally:
         for pid in left:
             os.kill(pid, signal.SIGCONT)
-    assert stopping.wait(60) == 0
+    assert stopping.wait(TIMEOUT_S) == 0
     assert are_gone(left)
 
 

@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 from harness import SCRIPT, TIMEOUT_S, Site
 
-from slurm.over import over_jobs
-
 DATA = Path(__file__).parents[1] / "data" / "slurm"
 COMMAND = """#!/bin/sh
 echo "$(basename "$0") $*" >> {calls}
@@ -191,16 +189,3 @@ def test_the_real_commands_are_found_behind_an_srun_of_ours(tmp_path):
         env=environ, cwd=Path(__file__).parents[2], text=True, capture_output=True, check=True,
     )  # fmt: skip
     assert found.stdout.strip() == f"{tmp_path}/real/srun"
-
-
-def test_a_job_of_another_cluster_is_not_taken_to_be_over(commands, monkeypatch):
-    """Here its number is nobody's, or another job's."""
-    refused = "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1"
-    commands.say({"squeue -h -t all -j 7 *": refused, "squeue -h -t all -j 8 *": "echo COMPLETED"})
-    monkeypatch.setenv("PATH", commands.environ["PATH"])
-    is_over = over_jobs()
-    assert is_over("7") and is_over("8")
-    assert is_over("7", "virt") and is_over("8", "virt~2")
-    assert not is_over("7", "elsewhere") and not is_over("8", "elsewhere")
-    commands.say({"scontrol show config": "exit 1"})
-    assert not over_jobs()("8", "virt")

@@ -11,17 +11,14 @@ import stat
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
-from harness import TRANSFORMATIONS, Site, wait_until
+from harness import TIMEOUT_S, TRANSFORMATIONS, Site, wait_until
 
 from pllib.project import update_endpoint
-
-SAID_WITHIN_S = 2.0
 
 
 def one_line(errors: str) -> str:
@@ -92,7 +89,7 @@ def test_a_whole_life(site: Site, folder: Path, certificates: Path, serve: Serve
 
     assert site.sprov("stop") == "stopped\n"
     assert site.server is not None
-    site.server.wait(30)
+    site.server.wait(TIMEOUT_S)
     assert site.count(TRANSFORMATIONS) == 22
     site.verify()
     assert not (folder / "manager.sock").exists()
@@ -197,15 +194,12 @@ COMMANDS = [
 
 
 def said(site: Site, command: tuple[str, ...]) -> str:
-    """Return the line that a command says and why it ended: within two seconds of work."""
-    began = time.monotonic()
+    """Return the line that a command says and why it ended."""
     done = subprocess.run(
         site.command(*command), cwd=site.folder, env=site.environment(),
-        text=True, capture_output=True, timeout=60, check=False,
+        text=True, capture_output=True, timeout=TIMEOUT_S, check=False,
     )  # fmt: skip
-    took_s = time.monotonic() - began
     assert done.returncode == 4, (command, done)
-    assert took_s < 5 * SAID_WITHIN_S
     return one_line(done.stderr)
 
 

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 import pytest
-from harness import Site, wait_until
+from harness import TIMEOUT_S, Site, wait_until
 
 from pllib import telling
 from pllib.records import Accounted, Outcome, Record
@@ -95,7 +95,7 @@ def test_an_end_that_comes_late_counts_more(task: Task) -> None:
     assert task.row["state"] == "killed"
 
     task.process.send_signal(signal.SIGUSR1)
-    assert task.process.wait(60) == 0
+    assert task.process.wait(TIMEOUT_S) == 0
 
     wait_until(lambda: task.row["state"] == "completed")
     assert task.ask("failures") == []

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Site, wait_until
+from harness import TIMEOUT_S, Site, wait_until
 
 from pllib.gpu import DRIVER, find_gpus
 
@@ -167,7 +167,7 @@ def test_a_forked_child_samples_nothing_and_the_parent_goes_on(site: Site):
     assert os.listdir(f"/proc/{child}/task") == [str(child)]  # noqa: PTH208
     wait_until(lambda: not any("seat-" in name for name in opened(child)))
     enough.touch()
-    _, errors = program.communicate(timeout=60)
+    _, errors = program.communicate(timeout=TIMEOUT_S)
     assert program.returncode == 0, errors
     site.sprov("ingest")
     assert diary(site, "fork")["lost"] == {}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pyoxigraph as ox
 import pytest
-from harness import SCRIPT, TRANSFORMATIONS, Site, wait_until
+from harness import SCRIPT, TIMEOUT_S, TRANSFORMATIONS, Site, wait_until
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -178,15 +178,14 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, byte
     """Programs with the run each was, and all that is stored of it."""
     found = {}
     for program, extra in (("api.py", JOB), ("interchange.py", {})):
-        site = Site(tmp_path_factory.mktemp("lived"))
-        site.run(program, **extra)
-        site.sprov("ingest")
-        (run,) = json.loads(site.sprov("runs", "--format", "json"))
-        everything = site.sprov(
-            "query", "CONSTRUCT { ?s ?p ?o } { ?s ?p ?o }", "--format", "ntriples"
-        )
-        found[program] = run["run"], everything.encode()
-        site.close()
+        with Site(tmp_path_factory.mktemp("lived")) as site:
+            site.run(program, **extra)
+            site.sprov("ingest")
+            (run,) = json.loads(site.sprov("runs", "--format", "json"))
+            everything = site.sprov(
+                "query", "CONSTRUCT { ?s ?p ?o } { ?s ?p ?o }", "--format", "ntriples"
+            )
+            found[program] = run["run"], everything.encode()
     return found
 
 
@@ -275,7 +274,7 @@ def test_a_data_set_may_be_made_again(lived, tmp_path):
 def test_two_runs_of_one_program_are_each_valid(site: Site):
     """Ranks, a failure, a resume: each by the command."""
     site.run("training.py", ranks=2)
-    site.start("training.py", "--fail").wait(60)
+    site.start("training.py", "--fail").wait(TIMEOUT_S)
     site.run("lifecycle.py")
     site.sprov("ingest")
     runs = json.loads(site.sprov("runs", "--format", "json"))

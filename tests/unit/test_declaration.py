@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from harness import TIMEOUT_S
 
 from pllib.declaration import check
 from pllib.plans import ATTRIBUTES, PLANS, SECTION, THINGS
@@ -219,6 +220,6 @@ def test_without_pyyaml_it_says_what_to_install(tmp_path: Path):
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "plan.yaml")],
-        capture_output=True, text=True, timeout=60, check=True,
+        capture_output=True, text=True, timeout=TIMEOUT_S, check=True,
     )  # fmt: skip
     assert "pip install 'sprov[yaml]'" in done.stdout

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from harness import TIMEOUT_S
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -63,7 +64,7 @@ def run(machine: Path, text: str, **extra: str) -> subprocess.CompletedProcess[s
         env=environment,
         text=True,
         capture_output=True,
-        timeout=60,
+        timeout=TIMEOUT_S,
         check=False,
     )
 

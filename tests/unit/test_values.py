@@ -10,6 +10,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from harness import require_module
 
 from pllib.records import BigInteger, Described, FileVersion, decode_values
 from pllib.values import LONG_BYTES, encode_list
@@ -165,7 +166,9 @@ def test_a_value_is_the_same_whatever_is_recorded_beside_it(beside):
 
 
 def test_what_has_no_plain_value_is_told_apart_by_a_name():
-    torch = pytest.importorskip("torch")
+    require_module("torch", "lifecycle")
+    import torch
+
     one, other = functools.partial(mse, 1), functools.partial(mse, 2)
     partial = "functools.partial(<function mse>"
     pairs = [
@@ -212,7 +215,9 @@ def test_an_object_with_a_long_text_is_told_apart_by_a_digest():
 
 
 def test_small_tensors_are_told_apart_by_what_is_in_them():
-    torch = pytest.importorskip("torch")
+    require_module("torch", "lifecycle")
+    import torch
+
     for kind in (torch.float32, torch.bfloat16):
         one, other = (
             keep(torch.tensor([1.0, n], dtype=kind, requires_grad=True)) for n in (2.0, 3.0)
