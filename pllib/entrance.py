@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from .errors import Error, NotAProjectError, SettingsError
 from .foreign import is_theirs
 from .notices import write
-from .off import OFF, Off
+from .off import Off
+from .off import enter as enter_off
 
 if TYPE_CHECKING:
     from .session import Session
@@ -33,7 +34,7 @@ def enter(arguments: dict[str, Any]) -> Session | Off:
 
     mode, given = arguments["mode"], arguments["settings"]
     if is_off(os.environ) or mode == "off":
-        return OFF
+        return enter_off(arguments)
     _check_arguments(arguments)
     check(Settings, {**(given or {}), **({} if mode is None else {"mode": mode})})
     try:
@@ -44,8 +45,8 @@ def enter(arguments: dict[str, Any]) -> Session | Off:
         if is_theirs(exc):
             raise
         _tell(exc)
-        return OFF
-    return OFF if session is None else session
+        return enter_off(arguments)
+    return enter_off(arguments) if session is None else session
 
 
 def _check_arguments(arguments: dict[str, Any]) -> None:

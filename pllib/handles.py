@@ -71,16 +71,16 @@ class Made(msgspec.Struct, eq=False, gc=False):
     can't be derived from Mapping, whose metaclass is another.
     """
 
-    step: Transformation
+    _step: Transformation
 
     def __getitem__(self, name: str) -> Handle:
-        return self.step.handles()[name]
+        return self._step.handles()[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.step.handles())
+        return iter(self._step.handles())
 
     def __len__(self) -> int:
-        return len(self.step.handles())
+        return len(self._step.handles())
 
     __contains__ = Mapping.__contains__
     keys = Mapping.keys

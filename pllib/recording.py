@@ -52,6 +52,9 @@ class Recording:
 
     @property
     def iri(self) -> str:
+        """Empty before it has begun."""
+        if self.seq < 0:
+            return ""
         return identity.iri("activity", identity.activity(self._session.log_id, self.seq))
 
     def used(self, mapping: Mapping[str, Any] | None = None, /, **values: Any) -> None:
