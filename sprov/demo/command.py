@@ -15,7 +15,7 @@ import click
 
 from pllib.errors import UnavailableError
 from pllib.launch import console_script
-from pllib.project import Project
+from pllib.project import FOLDER, Project
 from query.engine import find_engine
 from query.lineage import trace
 from query.present import write
@@ -25,6 +25,7 @@ from query.tables import print_table
 from query.targets import find_target
 
 from ..extras import require
+from .folder import prepare, prepare_default
 
 HERE = Path(__file__).parent
 N_RANKS = 4
@@ -33,18 +34,19 @@ ASK_EVERY_S = 0.5
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default="sprov-demo")
-def demo(folder: Path) -> None:
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), required=False)
+def demo(folder: Path | None) -> None:
     """Train a digit classifier on 4 MPI ranks in FOLDER, and ask how it went.
+
+    FOLDER is new, empty, or of an earlier demo, whose records stay; by default it is sprov-demo.
 
     \b
         sprov demo
         cd sprov-demo && sprov show @last
     """
     require("demo", "server,mpi,demo", "pyoxigraph", "fastapi", "mpi4py", "numpy", "sklearn")
-    folder = folder.absolute()
-    shutil.rmtree(folder / ".sprov", ignore_errors=True)
-    project = Project(folder / ".sprov").create()
+    folder = prepare(folder.absolute()) if folder else prepare_default(Path.cwd())
+    project = Project(folder / FOLDER).create()
     with _serving(folder):
         _copy_digits(folder / "digits.csv.gz")
         _step(folder, "curate", ["digits.csv.gz", "clean.npz"])
