@@ -159,6 +159,7 @@ PROPERTIES = {
     "redacted": term("sprov:redacted"),
     "outcome": term("sprov:outcome"),
     "outcome_at": term("sprov:outcomeAt"),
+    "wraps": term("sprov:wraps"),
     "outcome_seen_at": term("sprov:outcomeSeenAt"),
     "ended_with_process": term("sprov:endedWithProcess"),
     "exit_status": term("sprov:exitStatus"),

@@ -49,6 +49,14 @@ def enter(arguments: dict[str, Any]) -> Session | Off:
     return enter_off(arguments) if session is None else session
 
 
+def enter_around(
+    options: Mapping[str, Any], facts: Mapping[str, str], settings: Mapping[str, Any]
+) -> Session | Off:
+    """Open the session of a command that this process is about to start, as `enter` does."""
+    none = dict.fromkeys(("run", "config", "resume_from", "mode", "rank", "size"))
+    return enter({**none, **options, "facts": facts, "settings": settings, "wraps": True})
+
+
 def _check_arguments(arguments: dict[str, Any]) -> None:
     for name in ("settings", "facts"):
         if not isinstance(arguments[name], Mapping | None):

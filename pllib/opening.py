@@ -53,6 +53,7 @@ def open_session(
     facts: Mapping[str, str] | None,
     rank: int | None,
     size: int | None,
+    wraps: bool = False,
 ) -> Session | None:
     """Open a session; None if the mode is off.
 
@@ -73,7 +74,8 @@ def open_session(
     close_replaced()
     described = Description(*map(_text, (study, experiment, run, name, workflow)))
     belonging = runs.belong(project, described, told, os.environ)
-    context = sweeper.context(_context(project, described, belonging, tags, facts))
+    made = _context(project, described, belonging, tags, facts)
+    context = sweeper.context(msgspec.structs.replace(made, wraps=wraps))
     mine = launch.process()
     owner = Owner(
         launch.host(), mine.boot_id, mine.pid, mine.started,

@@ -57,6 +57,8 @@ class Context(Record, frozen=True, tag=0):
     """Job facts: ``job_id``, ``cluster``, ``step_id``, ``array`` and so on, as text."""
     session: str = ""
     """Tells the sessions of one process apart."""
+    wraps: bool = False
+    """`sprov run` speaks, of a command that may say more in sessions of the same rank."""
 
 
 class Signature(Record, frozen=True, tag=1):

@@ -105,9 +105,13 @@ def runs(form: str, live: bool, job: str | None) -> None:
         sprov runs
         sprov runs --format json
     """
+    from .runs import ranks_in_words
     from .tables import print_rows
 
-    columns = ["run", "name", "study", "experiment", "job", "ranks", "started", "ended", "state"]
+    columns = [
+        "run", "name", "study", "experiment", "job", "ranks", "ranks_seen", "started", "ended",
+        "state",
+    ]  # fmt: skip
     if job is not None:
         found = engine_for(live=live, job=job).runs()
     else:
@@ -117,6 +121,8 @@ def runs(form: str, live: bool, job: str | None) -> None:
             click.echo(f"sprov: {said}", err=True)
     if form == "table":
         columns = [name for name in columns if any(row[name] is not None for row in found)]
+        columns = [name for name in columns if name != "ranks_seen"]
+        found = [{**row, "ranks": ranks_in_words(row)} for row in found]
     print_rows(found, columns or ["run"], form)
 
 

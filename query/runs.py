@@ -72,6 +72,12 @@ def choose(runs: list[Row], text: str) -> Row:
     raise QueryError(f"no {_kind(text)} {text}", f"{_why(text)}The latest are: {_latest(runs)}")
 
 
+def ranks_in_words(run: dict[str, Any]) -> int | str:
+    """Return how many ranks a run has, and of how many something was heard if not of all."""
+    seen, size = run.get("ranks_seen", run["ranks"]), run["ranks"]
+    return f"{seen} of {size}" if seen < size else int(size)
+
+
 def digest_of(run: str) -> str:
     return run.removeprefix(RUN_BASE)
 

@@ -30,6 +30,7 @@ _SECTIONS = {
     ),
     "failures": ("failures", ["rank", "plan", "started", "error"]),
     "lost": ("lost", ["reason"]),
+    "rivals": ("same rank twice", ["restart", "rank", "host", "pid"]),
     "skipped": ("journalled but not in the graph", ["records", "reason"]),
 }
 
@@ -39,7 +40,7 @@ def print_run(found: Row) -> None:
         if found[name] is not None:
             more = _exit(found) if name == "state" else ""
             click.echo(f"{name:<11}{one_line(short(str(found[name])))}{more}")
-    click.echo(f"{'ranks':<11}{found['ranks']}")
+    click.echo(f"{'ranks':<11}{_ranks(found)}")
     click.echo(f"{'time':<11}{_minute(found['started'])} to {_ended(found) or _until(found)}")
     if found["tags"]:
         click.echo(f"{'tags':<11}{', '.join(map(one_line, found['tags']))}")
@@ -66,6 +67,24 @@ def _source(source: Row) -> str:
 
 def _minute(moment: str | None) -> str:
     return "" if moment is None else moment[:19].replace("T", " ")
+
+
+def _ranks(found: Row) -> str:
+    """Return how many ranks a run has, and what is known of those that opened no session."""
+    latest = found["attempts"][-1] if found["attempts"] else {}
+    seen, size = found.get("ranks_seen", found["ranks"]), found["ranks"]
+    alone = found["facts"].get("alone", "")
+    if seen >= size:
+        return f"{size}" + f" ({one_line(alone)}: a run of its own)" * bool(alone)
+    if alone:
+        return f"{seen} of {size} ({one_line(alone)}: each has a run of its own)"
+    if latest.get("slurm"):
+        return f"{seen} of {size} seen; Slurm says that the others {_ended_as(latest['slurm'])}"
+    return f"{seen} of {size} seen" + "; Slurm not asked yet of the others" * bool(found["job"])
+
+
+def _ended_as(state: str) -> str:
+    return state if state == "completed" else f"ended as {state.replace('_', ' ')}"
 
 
 def _exit(found: Row) -> str:

@@ -20,7 +20,7 @@ from .answers import ask
 from .engine import Engine
 from .engines import engine_for, everywhere, job_option
 from .named import find_named
-from .runs import choose
+from .runs import choose, ranks_in_words
 from .tables import make_table, short
 from .tree import one_line
 
@@ -123,7 +123,7 @@ def _head(row: Row) -> str:
     ended = row["ended"] and moment(row["ended"])
     now = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
     took = (ended or now) - moment(row["started"])
-    ranks = "1 rank" if row["ranks"] == 1 else f"{row['ranks']} ranks"
+    ranks = "1 rank" if row["ranks"] == 1 else f"{ranks_in_words(row)} ranks"
     return f"{told}\n{row['state'].replace('_', ' ')}, {ranks}, {str(took).partition('.')[0]}"
 
 

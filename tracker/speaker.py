@@ -97,6 +97,9 @@ class Speaker:
         if not NO_RANK <= context.rank <= LARGEST_RANK:
             raise OverflowError(context.rank)
         self._agent = "" if context.rank == NO_RANK else introduce(tables, self._plans, context)
+        if context.wraps:
+            wraps = ("wraps", "boolean", "true")
+            tables.node("activity", self._activity(0), literals=(wraps,))  # type: ignore[arg-type]
 
     def say(self, record: AnyRecord) -> None:
         if isinstance(record, Signature):

@@ -54,7 +54,8 @@ class Reader:
         self._store = store
         self.run = run
         self.select = partial(select, store)
-        self.sessions = {each.agent: each for each in sessions(self.select, [run], live=live)}
+        self.every_session = sessions(self.select, [run], live=live)
+        self.sessions = {each.agent: each for each in self.every_session}
         self.agents = self.back("sprov:run", [run], "agent")
         self.rank = {agent: int(n) for agent, n in self.known(self.agents, "sprov:rank").items()}
         self.plans = self._plans()

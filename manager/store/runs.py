@@ -47,6 +47,7 @@ def _row(named: dict[str, str], found: list[Attempt]) -> Row:
         "job": named.get("job"),
         "program": named["program"],
         "ranks": latest.size,
+        "ranks_seen": latest.ranks,
         "started": min((each.started for each in found), key=sortable),
         "ended": None if latest.state in OPEN else max(ends, key=sortable, default=None),
         "state": latest.state,

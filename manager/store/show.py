@@ -20,6 +20,7 @@ from pllib.moments import sortable
 
 from .deviations import deviations
 from .executions import Reader
+from .rivals import rivals
 from .states import attempts, in_words, is_bad, worst
 
 Row = dict[str, Any]
@@ -66,6 +67,7 @@ def show(store: ox.Store, asked: Show) -> Row:
         "deviations": deviations(store, read.plans),
         "failures": _failures(read),
         "lost": _lost(read),
+        "rivals": rivals(read.every_session),
         "skipped": _skipped(read),
     }
 
@@ -116,6 +118,8 @@ def _attempts(read: Reader, *, live: bool) -> list[Row]:
             "restart": each.restart,
             "job": job.get(each.attempt),
             "ranks": each.ranks,
+            "size": each.size,
+            "slurm": each.slurm,
             "started": each.started,
             "ended": each.ended,
             "state": each.state,

@@ -51,7 +51,7 @@ SELECT ?run ?attempt ?restart (MAX(?of) AS ?size) (COUNT(DISTINCT ?number) AS ?r
 
 _SESSIONS = """
 SELECT ?run ?attempt ?restart ?part ?agent ?rank ?pid ?host ?started ?ended ?error
-       ?outcome ?exit ?signal ?at ?seen ?with WHERE {{
+       ?outcome ?exit ?signal ?at ?seen ?with ?wraps WHERE {{
   {values}
   ?attempt provml:isPartOf ?run ; a sprov:Attempt ; sprov:restart ?restart .
   ?part provml:isPartOf ?attempt ; a provml:WorkflowExecution ; prov:startedAtTime ?started ;
@@ -66,6 +66,7 @@ SELECT ?run ?attempt ?restart ?part ?agent ?rank ?pid ?host ?started ?ended ?err
   OPTIONAL {{ ?part sprov:outcomeAt ?at }}
   OPTIONAL {{ ?part sprov:outcomeSeenAt ?seen }}
   OPTIONAL {{ ?part sprov:endedWithProcess ?with }}
+  OPTIONAL {{ ?part sprov:wraps ?wraps }}
 }}
 """
 _NOT_COMPLETED = """FILTER(EXISTS { ?part sprov:error ?any } ||
@@ -96,6 +97,8 @@ class Session:
     """When its end was seen, if that was later."""
     with_process: bool = False
     """It was open when its process ended in order: with which exit status it does not know."""
+    wraps: bool = False
+    """It is `sprov run`'s, around the program of the rank."""
     state: str = ""
     exit_status: int | None = None
     signal: int | None = None
@@ -125,6 +128,8 @@ class Attempt:
     signal: int | None = None
     seen: str | None = None
     """When its end was seen, if that was later than the last sign of it."""
+    slurm: str | None = None
+    """How Slurm says that the ranks ended which were not heard of."""
     is_exit_known: bool = True
     """False if it completed for all that is known, but ended with an exit status that is not."""
 
@@ -219,7 +224,7 @@ def _sessions(select: Select, values: str, only: str) -> list[Session]:
                 row.get("error"),
             )  # fmt: skip
         outcome = row.get("outcome")
-        each.with_process = "with" in row
+        each.with_process, each.wraps = "with" in row, "wraps" in row
         if outcome is None:
             continue
         if worst([each.outcome or outcome, outcome]) == outcome:
@@ -290,6 +295,7 @@ def _conclude(attempt: Attempt, odd: list[Session], ends: Ends, *, live: bool) -
     attempt.failed_ranks = sum(map(is_bad, states))
     told = ends.of(attempt.attempt, attempt.restart)
     if told is not None and attempt.size > attempt.ranks:  # some were never heard of
+        attempt.slurm = told.state
         states.append(told.state)
     if told is not None and any(_is_cause(told, one) or _says_exit(told, one) for one in odd):
         states.append(told.state)

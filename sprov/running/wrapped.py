@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pllib
 from pllib import records, redaction
+from pllib.entrance import enter_around
 from pllib.facts import git_commit
 from pllib.places import SHARED_MEMORY, own_places
 from pllib.project import Project, find
@@ -60,7 +60,7 @@ def open_wrapped(command: Sequence[str], options: Mapping[str, Any]) -> Wrapped 
         "git_commit": git_commit(about.working_tree) if about.working_tree else "",
     }
     settings = {"telemetry_s": 0.0, "flush_age_s": FLUSH_AGE_S}
-    session = pllib.open(**options, facts=facts, settings=settings)
+    session = enter_around(options, facts, settings)
     if not isinstance(session, Session):
         return None
     leave_watch()

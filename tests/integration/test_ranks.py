@@ -202,10 +202,22 @@ def test_a_rank_that_can_not_be_is_refused(site: Site, given: dict[str, object])
     assert "0 <= rank < size" in done.stderr
 
 
+def test_one_rank_of_four_that_opens_a_session_is_what_is_seen(site: Site):
+    step(site, f"[ $SLURM_PROCID != 0 ] || {RANKS} train", 4)
+    site.sprov("ingest")
+    (row,) = json.loads(site.sprov("runs", "--format", "json"))
+    assert (row["state"], row["ranks"], row["ranks_seen"]) == ("completed", 4, 1)
+    assert "1 of 4" in site.sprov("runs")
+    assert "1 of 4 seen; Slurm not asked yet of the others" in site.sprov("show", "@last")
+    for question in ("unfinished", "running", "failed-attempts"):
+        assert json.loads(site.sprov("ask", question, "--format", "json")) == [], question
+
+
 def test_two_processes_of_one_rank_are_told(site: Site):
     (site.folder / "program.py").write_text(
         "import pllib, subprocess, sys\n"
-        "with pllib.open(study='s', rank=0, size=2, mode='offline'):\n"
+        "with pllib.open(study='s', rank=0, size=2, mode='offline') as session:\n"
+        "    session.metric('loss', float(len(sys.argv)), step=0)\n"
         "    if len(sys.argv) == 1:\n"
         "        subprocess.run([sys.executable, *sys.argv, 'second'], check=True)\n"
     )
@@ -214,6 +226,12 @@ def test_two_processes_of_one_rank_are_told(site: Site):
         env=site.environment(SPROV_RUN="both"),
     )  # fmt: skip
     assert "has rank 0 of 2 too" in done.stderr
+    site.sprov("ingest")
+    rivals = json.loads(site.sprov("show", "@last", "--format", "json"))["rivals"]
+    assert [(row["restart"], row["rank"]) for row in rivals] == [(0, 0)] * 2
+    assert len({row["pid"] for row in rivals}) == 2
+    assert "same rank twice" in site.sprov("show", "@last")
+    assert "1.5" not in site.sprov("metrics", "@last", "loss")
 
 
 @pytest.mark.skipif(not MPIRUN.exists(), reason="the mpi extra is not installed")
@@ -227,8 +245,9 @@ def test_what_sprov_run_wraps_is_of_its_run(site: Site):
     rows = json.loads(site.sprov("runs", "--format", "json"))
     assert len(rows) == 2
     train = next(each.run for each in found if each.study == "train")
-    facts = json.loads(site.sprov("show", train, "--format", "json"))["facts"]
-    assert "job.sh" in facts["command"]
+    shown = json.loads(site.sprov("show", train, "--format", "json"))
+    assert "job.sh" in shown["facts"]["command"]
+    assert shown["rivals"] == []
 
 
 def test_a_wrapper_around_wrappers_has_one_run_with_them(site: Site):
