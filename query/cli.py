@@ -14,6 +14,7 @@ from pllib import jsontext
 from pllib.errors import QueryError
 from pllib.project import find
 
+from .endings import LINEAGES, PICTURE, POINTS, chosen
 from .engine import MEDIA, Engine
 from .engines import engine_for, everywhere, job_option
 from .freshness import as_of, in_iso
@@ -191,11 +192,11 @@ def diff(run: str, other: str, every: bool, form: str, live: bool, job: str | No
 @click.option("--plot", is_flag=True, help="Draw curves in the terminal.")
 @click.option(
     "-o",
-    "picture",
+    "output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Draw curves in a .png, .svg or .pdf file.",
+    help="A file: curves in .png, .svg, .pdf, all points in .csv, .json.",
 )
-@click.option("--format", "form", type=FORMATS, default="table", show_default=True)
+@click.option("--format", "form", type=FORMATS, help="table by default.")
 @click.option("--live", is_flag=True, help="Wait for all that the tracker has by now.")
 @job_option
 def metrics(
@@ -204,8 +205,8 @@ def metrics(
     as_csv: bool,
     attempts: bool,
     plot: bool,
-    picture: Path | None,
-    form: str,
+    output: Path | None,
+    form: str | None,
     live: bool,
     job: str | None,
 ) -> None:
@@ -219,25 +220,30 @@ def metrics(
     \b
         sprov metrics @last loss accuracy --plot
         sprov metrics @last loss -o loss.svg
-        sprov metrics 4242 --csv > points.csv
+        sprov metrics 4242 -o points.csv
     """
     from .runs import find_run
     from .series import check_names, read_points, read_series, read_steps, stepped, tabulated
     from .tables import print_rows
 
+    given = "csv" if as_csv else form
+    form = chosen(str(output or "-"), given, POINTS, "table")
     asked = engine_for(run, live=live, job=job)
     found = find_run(asked, run)
     check_names(asked, found["run"], names)
-    if plot or picture is not None:
+    if plot or form == PICTURE:
         from .plot import draw
 
         points = read_series(asked, found["run"], list(names), counted=True)
+        picture = output if form == PICTURE else None
         draw(points if names else stepped(points), found, picture, terminal=plot)
-        return
-    if as_csv or form != "table":
+        if picture is not None or output is None:
+            return
+    if form != "table":
         columns = ["name", "rank", "step", "at_ns", "value", "attempt"]
         points = read_points(asked, found["run"], list(names))
-        print_rows(points, columns, "csv" if as_csv else form)
+        with click.open_file(str(output or "-"), "w", encoding="utf-8") as file:
+            print_rows(points, columns, form, output=file)
         return
     steps = read_steps(asked, found["run"], list(names), attempts=attempts)
     rows, columns = tabulated(steps, whole=bool(names))
@@ -256,7 +262,9 @@ _LIMITS = {"tree": 500, "dot": 150, "svg": 150, "html": 150, "json": None}
 @click.option("--depth", type=click.IntRange(1), help="Activities at most; all by default.")
 @click.option("--limit", type=click.IntRange(1), help="Files and values at most, nearest first.")
 @click.option("--settings", is_flag=True, help="The settings of each activity, too.")
-@click.option("--format", "form", type=click.Choice(list(_LIMITS)), default="tree")
+@click.option(
+    "--format", "form", type=click.Choice(list(_LIMITS)), help="By the ending of -o, else tree."
+)
 @click.option("-o", "output", type=click.File("w", encoding="utf-8"), default="-", help="A file.")
 @click.option("--live", is_flag=True, help="Wait for all that the tracker has by now.")
 @job_option
@@ -266,7 +274,7 @@ def lineage(
     depth: int | None,
     limit: int | None,
     settings: bool,
-    form: str,
+    form: str | None,
     output: TextIO,
     live: bool,
     job: str | None,
@@ -280,7 +288,7 @@ def lineage(
     \b
         sprov lineage model.pt
         sprov lineage @last:accuracy --settings
-        sprov lineage raw.csv --down --format svg -o led-to.svg
+        sprov lineage raw.csv --down -o led-to.svg
 
     Exit status: 1 if the file that is there was changed since it was recorded, or is unknown.
     """
@@ -288,6 +296,7 @@ def lineage(
     from .present import write
     from .targets import find_target
 
+    form = chosen("-" if output.name == "<stdout>" else output.name, form, LINEAGES, "tree")
     asked = _engine_of_target(target, live=live, job=job)
     found = find_target(asked, target)
     for note in found.notes:

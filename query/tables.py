@@ -6,7 +6,7 @@ import csv
 import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from pllib import jsontext
 from pllib.identity import ID_BASE
@@ -19,13 +19,24 @@ _NOT_PRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2
 """What drives a terminal, or turns the direction of what follows."""
 
 
-def print_rows(rows: Sequence[Row], columns: Sequence[str], form: str, title: str = "") -> None:
-    """Print rows as ``table``, ``csv`` or ``json``."""
+def print_rows(
+    rows: Sequence[Row],
+    columns: Sequence[str],
+    form: str,
+    title: str = "",
+    output: IO[str] | None = None,
+) -> None:
+    """Print rows as ``table``, ``csv`` or ``json``.
+
+    Args:
+        output: Where to, if not to stdout; not for a table.
+    """
+    output = output or sys.stdout
     if form == "json":
         found = [{name: row.get(name) for name in columns} for row in rows]
-        sys.stdout.write(f"{jsontext.dumps(found)}\n")
+        output.write(f"{jsontext.dumps(found)}\n")
     elif form == "csv":
-        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer = csv.writer(output, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows([row.get(name) for name in columns] for row in rows)
     else:

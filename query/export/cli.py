@@ -13,6 +13,7 @@ import click
 
 from pllib.errors import SettingsError
 
+from ..endings import GRAPHS, chosen
 from ..engine import Engine
 from ..engines import engine_for
 from ..membership import stream_graph
@@ -28,23 +29,28 @@ TIMEOUT_S = 300.0
 
 @click.command()
 @click.argument("run", default="@last")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="turtle", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), help="By the ending of -o, else turtle."
+)
 @click.option(
     "-o", "--output", default="-", type=click.Path(allow_dash=True), help="A file; - is stdout."
 )
 @click.option("--stored", is_flag=True, help="Only what is stored, without what follows by rule.")
 @click.option("--with-files", is_flag=True, help="RO-Crate: copy files that are still the same.")
 @click.option("--live", is_flag=True, help="Wait for all that the tracker has by now.")
-def export(run: str, form: str, output: str, stored: bool, with_files: bool, live: bool) -> None:
+def export(
+    run: str, form: str | None, output: str, stored: bool, with_files: bool, live: bool
+) -> None:
     """Write the graph of one run.
 
     RUN is @last, an IRI, a name, a Slurm job, or four characters or more of its digest.  An
     RO-Crate goes into a new folder, or a file that ends in .zip.
 
     \b
-        sprov export @last --format prov-json -o run.json
+        sprov export @last -o run.json
         sprov export 4242 --format ro-crate -o crate.zip
     """
+    form = chosen(output, form, GRAPHS, "turtle")
     if form in NEEDS and find_spec(NEEDS[form]) is None:
         raise SettingsError(
             f"--format {form} needs {NEEDS[form]}, which is not installed",

@@ -1,0 +1,87 @@
+"""`-o FILE` writes what the ending of the file says, or refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import rdflib
+from harness import Site
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    made = Site(tmp_path_factory.mktemp("output"))
+    made.run("not_finite.py", SPROV_MODE="offline")
+    made.sprov("ingest")
+    yield made
+    made.close()
+
+
+def is_svg(path: Path) -> bool:
+    return ElementTree.parse(path).getroot().tag.endswith("svg")
+
+
+def is_json(path: Path) -> bool:
+    return bool(json.loads(path.read_text()))
+
+
+def is_graph(path: Path, form: str) -> bool:
+    return len(rdflib.Dataset(default_union=True).parse(path, format=form)) > 50
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "holds"),
+    [
+        ("lineage out.txt", "x.svg", is_svg),
+        ("lineage out.txt", "x.SVG", is_svg),
+        ("lineage out.txt", "x.html", lambda path: "<html" in path.read_text()),
+        ("lineage out.txt", "x.json", is_json),
+        ("lineage out.txt", "x.dot", lambda path: path.read_text().startswith("digraph")),
+        ("lineage out.txt", "x.txt", lambda path: "<- training fit" in path.read_text()),
+        ("metrics @last loss", "y.svg", is_svg),
+        ("metrics @last loss", "y.png", lambda path: path.read_bytes().startswith(b"\x89PNG")),
+        ("metrics @last loss", "y.csv", lambda path: len(list(csv.reader(path.open()))) == 4),
+        ("metrics @last loss", "y.json", is_json),
+        ("export @last", "z.ttl", lambda path: is_graph(path, "turtle")),
+        ("export @last", "z.nq", lambda path: is_graph(path, "nquads")),
+        ("export @last", "z.json", is_json),
+        ("export @last", "z.provn", lambda path: path.read_text().startswith("document")),
+        ("export @last", "z.zip", zipfile.is_zipfile),
+    ],
+)
+def test_the_ending_says_the_format(
+    recorded: Site, command: str, name: str, holds: Callable[[Path], bool]
+):
+    recorded.sprov(*command.split(), "-o", name)
+    assert holds(recorded.folder / name)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (
+            "lineage out.txt -o no.pdf",
+            "no format has this ending, or it is not supported; there are .svg",
+        ),
+        ("lineage out.txt -o no", "no format has this ending"),
+        ("lineage out.txt -o no.svg --format html", "is svg by its ending, and --format says html"),
+        ("metrics @last -o no.svg --csv", "is picture by its ending, and --format says csv"),
+        ("metrics @last -o no.parquet", "no format has this ending"),
+        ("export @last -o no.svg", "there are .ttl .nq"),
+        ("export @last -o no.ttl --format nquads", "is turtle by its ending"),
+    ],
+)
+def test_an_ending_that_says_none_or_another_is_refused(recorded: Site, command: str, said: str):
+    assert said in recorded.sprov(*command.split(), status=2)
+    assert not list(recorded.folder.glob("no*"))
+
+
+def test_a_format_that_is_given_needs_no_ending(recorded: Site):
+    recorded.sprov("lineage", "out.txt", "--format", "json", "-o", "given")
+    assert is_json(recorded.folder / "given")
