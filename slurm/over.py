@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 import functools
+from collections import defaultdict
 from collections.abc import Callable
 
 from pllib.records import FINAL_STATES
 
-from .commands import NotInstalledError, SlurmError, UnreachableError, call
+from .commands import SlurmError, call
 
 ASK_S = 10.0
+_FORMAT = "%i %A %F %T"
+"""How the job is named (``4242``, ``4242_7``, ``4242+1``), its number, its array's, its state."""
 
 
 def over_jobs() -> Callable[[str], bool]:
-    """Return a function that tells of a job id whether that job is over, asking once for each."""
-    return functools.cache(_is_over)
+    """Return a function that tells of a job id whether that job is over.
+
+    The controller is asked when the first is asked about, and once for all: a call for each job
+    is a load on it (`slurm.asking`).  A job that it has forgotten is over; where it can't be asked
+    none is.
+    """
+    listed = functools.cache(_listed)
+
+    def is_over(job: str) -> bool:
+        states = listed()
+        return states is not None and all(state in FINAL_STATES for state in states.get(job, ()))
+
+    return is_over
 
 
-def _is_over(job: str) -> bool:
-    """A job that the controller has forgotten is over; one that it can't be asked about is not."""
+def _listed() -> dict[str, list[str]] | None:
+    """Return the states of all jobs that the controller knows, by every name of theirs."""
     try:
-        said = call("squeue", "-h", "-t", "all", "-j", job, "-o", "%T", timeout_s=ASK_S)
-    except (NotInstalledError, UnreachableError):
-        return False
-    except SlurmError as exc:
-        return "invalid job id" in str(exc).lower()
-    return all(state in FINAL_STATES for state in said.split())
+        text = call("squeue", "-h", "-r", "-t", "all", "-o", _FORMAT, timeout_s=ASK_S)
+    except SlurmError:
+        return None
+    states: dict[str, list[str]] = defaultdict(list)
+    for line in text.splitlines():
+        *names, state = line.split()
+        for name in {*names, *(name.partition("+")[0] for name in names)}:
+            states[name].append(state)
+    return dict(states)

@@ -11,16 +11,18 @@ from typing import Any
 
 import click
 
-from pllib import waiting
 from pllib.errors import Error, SettingsError
 from pllib.project import Project, find
 from pllib.settings import Retention, load_section
 from query.progress import bar
+from slurm.over import over_jobs
 
 from .keeping.archive import archive, archive_folder, spans_of
 from .keeping.leftovers import DAY_S, freeable
 from .keeping.places import Size, freed, places
 from .keeping.stubs import read_archived
+from .left import in_words as in_words_of_waiting
+from .left import waiting_logs
 
 COLUMNS = ("what", "path", "files", "bytes", "free", "why")
 Row = dict[str, Any]
@@ -74,12 +76,13 @@ def _check_names(project: Project, names: tuple[str, ...], do: str) -> None:
 def _show(project: Project, root: Path, settings: Retention, form: str) -> None:
     from query.tables import print_rows
 
+    is_over = over_jobs()
     rows: list[Row] = [
         {"what": name, "path": path, "files": size.n_files, "bytes": size.n_bytes, "free": False,
-         "why": _note(project, name)}
+         "why": _note(project, name, is_over)}
         for name, path, size in places(project, root)
     ]  # fmt: skip
-    for found in freeable(project, root):
+    for found in freeable(project, root, is_over):
         rows.append(_freeable_row(found.what, found.paths, found.why))
     if due := due_journals(project, settings):
         why = f"not written for {settings.keep_days:g} days: go to the archive"
@@ -106,11 +109,10 @@ def _freeable_row(what: str, paths: list[Path], why: str) -> Row:
             "free": True, "why": why}  # fmt: skip
 
 
-def _note(project: Project, name: str) -> str:
+def _note(project: Project, name: str, is_over: Callable[[str], bool]) -> str:
     if name != "spools":
         return ""
-    left = len(waiting.logs(project, os.environ))
-    return f"{left} log(s) wait for `sprov ingest`" if left else ""
+    return in_words_of_waiting(len(waiting_logs(project, is_over)))
 
 
 def _short(project: Project, path: Path) -> str:
@@ -142,12 +144,17 @@ def due_journals(project: Project, settings: Retention) -> list[str]:
 
 
 def _free(project: Project, root: Path, settings: Retention) -> None:
-    found = freeable(project, root)
-    n_files, n_bytes = freed([path for each in found for path in each.paths])
-    freeable(project, root, free=True)
+    found = freeable(project, root, over_jobs(), free=True)
+    n_files = sum(each.deleted.n_files for each in found)
+    n_bytes = sum(each.deleted.n_bytes for each in found)
     click.echo(f"{n_files} file(s) deleted, {in_words(n_bytes)} freed")
+    troubles = [line for each in found for line in each.troubles]
+    for line in troubles:
+        click.echo(f"sprov: {line}", err=True)
     if due := due_journals(project, settings):
         _archive(project, due, root, True)
+    if troubles:
+        raise SystemExit(1)
 
 
 def _archive(project: Project, names: list[str], root: Path, yes: bool) -> None:

@@ -12,6 +12,8 @@ from pllib.delivery import ask_status
 from pllib.errors import Error
 from pllib.project import Project, choose_endpoint, find, read_endpoint
 
+from .left import in_words as in_words_of_waiting
+from .left import waiting_logs
 from .skipped import in_words, skipped_by
 
 STORE_TIMEOUT_S = 5.0
@@ -36,9 +38,8 @@ def status(form: str) -> None:
         _print_daemon(name, found[name])
     for reason, count in found["skipped_by"].items():
         click.echo(f"skipped    {in_words(reason, count)}")
-    waiting = found["waiting_logs"]
-    if waiting:
-        click.echo(f"waiting    {waiting} log(s) that no tracker took: run `sprov ingest`")
+    if words := in_words_of_waiting(found["waiting_logs"]):
+        click.echo(f"waiting    {words}")
 
 
 def collect(project: Project) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def collect(project: Project) -> dict[str, Any]:
                 except Error as exc:
                     found[name] = {"running": False, "trouble": str(exc)}
     found["skipped_by"] = _skipped_by(project)
-    found["waiting_logs"] = len(list(project.spool.glob("*.log"))) if project.spool.is_dir() else 0
+    found["waiting_logs"] = len(waiting_logs(project))
     return found
 
 

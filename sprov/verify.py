@@ -8,7 +8,7 @@ journalled record again and looking it up, and by comparing the points that the 
 
 from __future__ import annotations
 
-import os
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ import pyoxigraph as ox
 
 from manager.mapping import map_batch
 from manager.store.snapshots import current_snapshot, missing, open_snapshot, query_prefixes
-from pllib import jsontext, waiting
+from pllib import jsontext
 from pllib.errors import LogError, UnavailableError
 from pllib.log import LogReader
 from pllib.project import Project, find
@@ -29,6 +29,9 @@ from tracker.linker import context_of, link
 
 from .keeping.archive import damage, spans_of
 from .keeping.pieces import Kept, Piece, kept
+from .left import in_words as in_words_of_waiting
+from .left import waiting_logs
+from .pinned import pinned
 from .pointcheck import PointCheck
 from .skipped import in_words, refusal
 from .tallies import Tallies
@@ -71,28 +74,36 @@ def verify(form: str, run: str | None, tables: bool, timeout: float) -> None:
 
         validate_run(find_engine(project, timeout_s=timeout), run, form)
         return
-    found = check(project)
-    if tables:
-        from .storecheck import damage as damage_of_tables
-
-        found["problems"] += damage_of_tables(project)
-        found["agree"] = not found["problems"]
+    found = check(project, tables=tables)
     click.echo(jsontext.dumps(found) if form == "json" else _report(found))
     if not found["agree"]:
         raise SystemExit(1)
 
 
-def check(project: Project) -> dict[str, Any]:
+def check(project: Project, *, tables: bool = False) -> dict[str, Any]:
     """Compare; keys are counts, ``problems`` (lines) and ``agree``.
 
     What is journalled from now on is left for the next time.
+
+    Args:
+        tables: Also read the tables of the snapshot that is compared.
+    """
+    with contextlib.ExitStack() as kept_open:
+        return _check(project, kept_open if tables else None)
+
+
+def _check(project: Project, pins: contextlib.ExitStack | None) -> dict[str, Any]:
+    """Compare.
+
+    Args:
+        pins: Where to keep the snapshot until its tables are read; None to leave them alone.
     """
     journals = kept(project)
     sizes = {path: path.stat().st_size for piece in journals.pieces for path in _paths(piece)}
     find_engine(project).flush()
     with bar(sum(sizes.values()), "verifying") as verifying:
         try:
-            comparison = _Comparison(project)
+            comparison = _Comparison(project, pins)
         except (UnavailableError, RuntimeError) as exc:
             if not (project.snapshots / "current").exists():
                 raise
@@ -103,6 +114,10 @@ def check(project: Project) -> dict[str, Any]:
         comparison.problems.append(
             f"journal {name} was archived or forgotten while it was compared: `sprov verify` again"
         )
+    if pins is not None:
+        from .storecheck import damage as damage_of_tables
+
+        comparison.problems += damage_of_tables(comparison.of)
     return _found(project, journals, comparison)
 
 
@@ -113,9 +128,8 @@ def _found(project: Project, journals: Kept, comparison: _Comparison) -> dict[st
     problems += [in_words(reason, n) for reason, n in sorted(comparison.skipped.items())]
     if comparison.n_without_run:
         problems.append(f"{comparison.n_without_run} frame(s) say of no run: nothing is stored")
-    left = waiting.logs(project, os.environ)
-    if left:
-        problems.append(f"{len(left)} log(s) wait for `sprov ingest`")
+    if left := waiting_logs(project):
+        problems.append(in_words_of_waiting(len(left)))
     return {
         **comparison.tallies.counts,
         "skipped": sum(comparison.skipped.values()),
@@ -135,7 +149,9 @@ def _paths(piece: Piece) -> Iterator[Path]:
 class _Comparison:
     """Journals against the newest snapshot and its series files."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, pins: contextlib.ExitStack | None) -> None:
+        self.of = project
+        """With the snapshot that is compared."""
         self.tallies = Tallies()
         self.problems: list[str] = []
         self.n_missing = self.n_without_run = 0
@@ -143,7 +159,10 @@ class _Comparison:
         """Records that are not linked, by reason."""
         for _ in range(MAX_SNAPSHOTS):
             before = current_snapshot(project.snapshots)
-            self._store = open_snapshot(project.snapshots)
+            if pins is not None:
+                pins.close()
+                self.of = pins.enter_context(pinned(project))
+            self._store = open_snapshot(self.of.snapshots)
             self.points = PointCheck(self._store, project.series)
             if not self.points.is_troubled or current_snapshot(project.snapshots) == before:
                 break

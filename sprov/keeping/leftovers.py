@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,12 +20,13 @@ from pllib.errors import Error
 from pllib.listening import is_daemon
 from pllib.project import Endpoint, Project, read_endpoint
 from pllib.sharing import OWNERS_ALONE
-from slurm.over import over_jobs
 from tracker.journal import segments
 
+from ..pinned import PREFIX
 from .archive import differences
 from .holding import held, in_use
 from .indexes import maybe_stray, snapshots_beyond, stray_series
+from .places import Size, freed
 from .stubs import identity_of, is_forgotten, left_of, read_archived, read_forgotten
 
 DAY_S = 86_400.0
@@ -98,8 +100,13 @@ def collected_leftovers(project: Project, archive: Path) -> Iterator[Path]:
         yield from (path for path in project.spool.glob(pattern) if _is_left(path))
 
 
-def over_launches(project: Project, archive: Path) -> Iterator[Path]:
-    is_over = over_jobs()
+def pinned_leftovers(project: Project, archive: Path) -> Iterator[Path]:
+    yield from filter(_is_left, project.snapshots.parent.glob(f"{PREFIX}*"))
+
+
+def over_launches(
+    is_over: Callable[[str], bool], project: Project, archive: Path
+) -> Iterator[Path]:
     for folder in project.launches.glob("*"):
         if folder.is_dir() and folder.name.split("_")[0].isdigit() and is_over(folder.name):
             yield folder
@@ -114,8 +121,9 @@ def old_launches(project: Project, archive: Path) -> Iterator[Path]:
                 yield path
 
 
-def ended_endpoints(project: Project, archive: Path) -> Iterator[Path]:
-    is_over = over_jobs()
+def ended_endpoints(
+    is_over: Callable[[str], bool], project: Project, archive: Path
+) -> Iterator[Path]:
     for path in project.endpoints.glob("*.json"):
         if _is_left(path) and _has_ended(path, is_over):
             yield path
@@ -160,32 +168,50 @@ OF_JOURNALS = (
     Rule("journals", "forgotten, but for what a kill has left", forgotten_segments),
 )
 """Under the lock of each journal."""
-OTHERS = (
-    Rule("archive", "left by a `sprov gc` that was killed", archive_leftovers),
-    Rule("spools", "left by a collector that was killed a day ago", collected_leftovers),
-    Rule("launches", "claims of jobs that are over", over_launches),
-    Rule("launches", f"claims outside of jobs, {LAUNCH_DAYS} days old", old_launches),
-    Rule("endpoints", "of daemons that ended a day ago", ended_endpoints),
-)
+
+
+def _others(is_over: Callable[[str], bool]) -> tuple[Rule, ...]:
+    """Return the rules that need no lock.
+
+    Args:
+        is_over: Tells whether a Slurm job is over.
+    """
+    return (
+        Rule("archive", "left by a `sprov gc` that was killed", archive_leftovers),
+        Rule("snapshots", "left by a `sprov verify` that was killed a day ago", pinned_leftovers),
+        Rule("spools", "left by a collector that was killed a day ago", collected_leftovers),
+        Rule("launches", "claims of jobs that are over", partial(over_launches, is_over)),
+        Rule("launches", f"claims outside of jobs, {LAUNCH_DAYS} days old", old_launches),
+        Rule("endpoints", "of daemons that ended a day ago", partial(ended_endpoints, is_over)),
+    )
 
 
 class Freeable(NamedTuple):
     what: str
     why: str
     paths: list[Path]
+    deleted: Size = Size(0, 0)
+    """What is gone of it, as it was looked for afterwards."""
+    troubles: tuple[str, ...] = ()
+    """What could not be deleted, and why."""
 
 
-def freeable(project: Project, archive: Path, *, free: bool = False) -> list[Freeable]:
+def freeable(
+    project: Project, archive: Path, is_over: Callable[[str], bool], *, free: bool = False
+) -> list[Freeable]:
     """Return what may be freed; free it at once if told to.
 
     What a daemon or another command uses now is left out, and so is what can't be looked at.
+
+    Args:
+        is_over: Tells whether a Slurm job is over.
     """
     found: list[Freeable] = []
     lock = project.store.with_name(f"{project.store.name}.lock")
     found += _locked(OF_STORE, lock, project, archive, free)
     for folder in sorted(path for path in project.journal.glob("*") if path.is_dir()):
         found += _locked(OF_JOURNALS, folder / "lock", project, folder, free)
-    found += [_apply(rule, project, archive, free) for rule in OTHERS]
+    found += [_apply(rule, project, archive, free) for rule in _others(is_over)]
     return _merged(found)
 
 
@@ -202,23 +228,45 @@ def _locked(
 
 def _apply(rule: Rule, project: Project, folder: Path, free: bool) -> Freeable:
     paths = []
+    troubles: list[str] = []
+    n_files = n_bytes = 0
     for path in rule.find(project, folder):  # which may hold a lock meanwhile
         paths.append(path)
         if free:
-            _delete(path)
-    return Freeable(rule.what, rule.why, paths)
+            before = freed([path])
+            troubles += _delete(path)
+            left = freed([path])
+            n_files += before.n_files - left.n_files
+            n_bytes += max(before.n_bytes - left.n_bytes, 0)
+    return Freeable(rule.what, rule.why, paths, Size(n_files, n_bytes), tuple(troubles))
 
 
-def _delete(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
+def _delete(path: Path) -> list[str]:
+    """Delete a file or folder; return what could not be, and why."""
+    is_folder = path.is_dir() and not path.is_symlink()
+    try:
+        if is_folder:
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as exc:
+        if is_folder:
+            shutil.rmtree(path, ignore_errors=True)  # the rest of it
+        if os.path.lexists(path):
+            return [f"{path} can't be deleted: {exc.strerror}: {exc.filename}"]
+    return []
 
 
 def _merged(found: list[Freeable]) -> list[Freeable]:
-    by_rule: dict[tuple[str, str], list[Path]] = {}
+    by_rule: dict[tuple[str, str], list[Freeable]] = {}
     for one in found:
-        by_rule.setdefault((one.what, one.why), []).extend(one.paths)
-    return [Freeable(*rule, paths) for rule, paths in by_rule.items() if paths]
+        by_rule.setdefault((one.what, one.why), []).append(one)
+    return [_together(parts) for parts in by_rule.values() if any(one.paths for one in parts)]
+
+
+def _together(parts: list[Freeable]) -> Freeable:
+    n_files = sum(one.deleted.n_files for one in parts)
+    n_bytes = sum(one.deleted.n_bytes for one in parts)
+    paths = [path for one in parts for path in one.paths]
+    troubles = tuple(line for one in parts for line in one.troubles)
+    return Freeable(parts[0].what, parts[0].why, paths, Size(n_files, n_bytes), troubles)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import SCRIPT, TIMEOUT_S, TRANSFORMATIONS, Site, lack
+from harness import SCRIPT, TIMEOUT_S, TRANSFORMATIONS, Site, lack, wait_until
 from keeping import N_STEPS, fill, n_records
 
 from pllib.log import LogReader
@@ -260,6 +260,44 @@ def test_what_is_left_is_shown_and_freed(stored: Site):
     assert free(stored) == {}
     assert stored.verify() == before
     assert {path.name for path in stored.project.root.glob("*.old")} == set()
+
+
+def test_what_could_not_be_deleted_is_said_and_not_counted(stored: Site):
+    """A mount in it keeps a folder there, also from root."""
+    if os.geteuid():
+        lack("only root can mount")
+    leave(stored)
+    busy = stored.project.root / "rebuild" / "store"
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(busy)], check=True)
+    before = set(stored.project.root.rglob("*"))
+    try:
+        done = stored.attempt("gc", "--free")
+    finally:
+        subprocess.run(["umount", str(busy)], check=True)
+    assert done.returncode == 1
+    assert done.stderr.count("can't be deleted: Device or resource busy") == 1
+    gone = [path for path in before if not os.path.lexists(path)]
+    assert int(done.stdout.split()[0]) <= len(gone)
+    assert any(row["why"].startswith("left by a rebuild") for row in found(stored))
+
+
+def test_status_gc_and_verify_agree_on_what_waits(stored: Site):
+    """A log that a rank left in the project, and the spool of one that was killed."""
+    stored.run("steps.py", "3")
+    killed = stored.start("steps.py", "3", "--hang", "hangs", SPROV_MODE="offline")
+    wait_until((stored.folder / "hangs").exists)
+    killed.kill()
+    killed.wait()
+    says = "2 log(s) wait for `sprov ingest`"
+    assert json.loads(stored.sprov("status", "--format", "json"))["waiting_logs"] == 2
+    assert says in stored.sprov("status")
+    (row,) = (row for row in found(stored) if row["what"] == "spools")
+    assert row["why"] == says
+    verified = json.loads(stored.attempt("verify", "--format", "json").stdout)
+    assert verified["problems"] == [says]
+    assert says in stored.attempt("runs").stderr
+    stored.sprov("ingest")
+    assert "waiting " not in stored.sprov("status")
 
 
 def test_what_is_in_use_stays(stored: Site):

@@ -57,3 +57,15 @@ def test_an_answer_that_is_not_live_says_of_when_it_is(site: Site):
     assert told.count("as of") == 1
     assert "--live" in told
     assert site.attempt("runs", "--live").stderr == ""
+
+
+def test_tables_are_verified_while_a_run_goes_on(served: Site):
+    """All that is compared is one snapshot, though there are others by then."""
+    program = served.start("steps.py", "100000", "--pace", "0.01")
+    wait_until(lambda: served.count(TRANSFORMATIONS) > 20)
+    for _ in range(2):
+        found = json.loads(served.sprov("verify", "--tables", "--format", "json"))
+        assert found["problems"] == []
+    assert program.poll() is None
+    program.terminate()
+    assert not list(served.project.root.glob("pinned-*"))

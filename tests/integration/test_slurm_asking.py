@@ -189,3 +189,20 @@ def test_the_real_commands_are_found_behind_an_srun_of_ours(tmp_path):
         env=environ, cwd=Path(__file__).parents[2], text=True, capture_output=True, check=True,
     )  # fmt: skip
     assert found.stdout.strip() == f"{tmp_path}/real/srun"
+
+
+def test_gc_asks_once_for_all_jobs(site: Site, commands: Commands):
+    """And takes what is over, by whatever name a job has: tasks of arrays, parts of het jobs."""
+    listed = ["7 7 7 RUNNING", "8_1 12 8 COMPLETED", "8_2 8 8 RUNNING", "9+0 9 9 FAILED",
+              "9+1 10 9 RUNNING", "11 11 11 TIMEOUT"]  # fmt: skip
+    commands.say({"squeue -h*": f"printf '%s\\n' {shlex.join(listed)}"})
+    for name in ("7", "8_1", "8_2", "9", "11", "99"):
+        (site.project.launches / name).mkdir(parents=True)
+    rows = json.loads(site.sprov("gc", "--format", "json", **commands.environ))
+    assert commands.calls("squeue") == 1
+    (row,) = (row for row in rows if row["what"] == "launches" and row["free"])
+    assert row["why"] == "claims of jobs that are over"
+    site.sprov("gc", "--free", **commands.environ)
+    assert commands.calls("squeue") == 2
+    left = {path.name for path in site.project.launches.iterdir()}
+    assert left == {"7", "8_2", "9"}

@@ -1,0 +1,25 @@
+"""What waits to be taken in: one rule for whoever takes it and whoever tells of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from pllib import waiting
+from pllib.project import Project
+from pllib.waiting import Log
+from slurm.over import over_jobs
+
+
+def waiting_logs(project: Project, is_over: Callable[[str], bool] | None = None) -> list[Log]:
+    """Return the logs that `sprov ingest` without arguments would take here and now.
+
+    Args:
+        is_over: Tells whether a job is over; by default Slurm is asked, where a log needs it.
+    """
+    return waiting.logs(project, os.environ, is_over or over_jobs())
+
+
+def in_words(n_logs: int) -> str:
+    """Say how many wait; nothing if none does."""
+    return f"{n_logs} log(s) wait for `sprov ingest`" if n_logs else ""
