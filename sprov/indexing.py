@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+import click
 
 from manager.store.writable import Store
 from manager.writer import Writer
-from pllib.errors import UnavailableError
-from pllib.log import LogReader
+from pllib.errors import LogError, UnavailableError
 from pllib.project import Project
-from tracker.journal import read_unstored, segments
+from tracker.journal import OnUnreadable, Unreadable, read_unstored, refuse_unreadable, segments
 from tracker.workqueue import WorkQueues
+
+from .keeping.stubs import identity_of
 
 VISIBLE_TIMEOUT_S = 3600.0
 DISK_PATIENCE_S = 3.0
@@ -58,14 +61,16 @@ def _open_store(folder: Path, wait_s: float) -> Store:
 
 
 def journals(project: Project) -> list[tuple[str, Path]]:
-    """Return (identity, folder) of the project's journals that hold anything."""
-    found = []
-    for folder in sorted(path for path in project.journal.glob("*") if path.is_dir()):
-        known = segments(folder)
-        if known:
-            with LogReader(known[0][1]) as reader:
-                found.append((reader.header.log_id.hex(), folder))
-    return found
+    """Return (identity, folder) of the project's journals that hold anything.
+
+    The identity is empty where no segment can be read.
+    """
+    folders = sorted(path for path in project.journal.glob("*") if path.is_dir())
+    return [
+        (next(filter(None, map(identity_of, paths)), ""), folder)
+        for folder in folders
+        if (paths := [path for _, path in segments(folder)])
+    ]
 
 
 def index(
@@ -73,18 +78,32 @@ def index(
     writer: Writer,
     on_records: Callable[[int], None] = lambda n: None,
     only: Path | None = None,
+    on_unreadable: OnUnreadable = refuse_unreadable,
 ) -> int:
     """Store what the journals have and the store has not; return how many records that was.
 
     Args:
         on_records: Called with the number of records of each batch, for progress.
         only: Folder of the one journal to look at.
+        on_unreadable: Called with a segment that can't be read; when it returns, that is skipped.
     """
     return sum(
-        index_journal(identity, folder, writer, on_records)
+        index_journal(identity, folder, writer, on_records, on_unreadable=on_unreadable)
         for identity, folder in journals(project)
         if only is None or folder == only
     )
+
+
+def tell_skipped(skipped: Sequence[Unreadable]) -> None:
+    """Name the segments that could not be read.
+
+    Raises:
+        SystemExit: There are some.
+    """
+    for segment in skipped:
+        click.echo(f"sprov: {segment}; `sprov rebuild` stores it once it can be read", err=True)
+    if skipped:
+        raise SystemExit(LogError.exit_code)
 
 
 def index_journal(
@@ -93,6 +112,7 @@ def index_journal(
     writer: Writer,
     on_records: Callable[[int], None] = lambda n: None,
     on_frames: Callable[[int], None] = lambda n: None,
+    on_unreadable: OnUnreadable = refuse_unreadable,
 ) -> int:
     """Store what one journal has and the store has not, wherever it lies, as `index` does.
 
@@ -100,9 +120,9 @@ def index_journal(
         on_frames: Called with 1 for each frame that was read, for progress.
     """
     n_records = 0
-    marks = writer.watermarks(identity)
+    marks = writer.watermarks(identity) if identity else {}
     queues = WorkQueues()
-    for ordinal, frame, stored in read_unstored(folder, marks):
+    for ordinal, frame, stored in read_unstored(folder, marks, on_unreadable):
         queues.put(ordinal, frame, stored)
         on_frames(1)
         n_records += _submit_due(queues, identity, writer, on_records, all_ages=False)

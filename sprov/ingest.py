@@ -23,10 +23,10 @@ from pllib.project import Endpoint, Project, choose_endpoint, find, read_endpoin
 from pllib.waiting import Log
 from query.progress import bar
 from slurm.over import over_jobs
-from tracker.journal import Journal
+from tracker.journal import Journal, OnUnreadable, Unreadable, refuse_unreadable
 
 from .digesting import digest_unread
-from .indexing import VISIBLE_TIMEOUT_S, index, open_writer
+from .indexing import VISIBLE_TIMEOUT_S, index, open_writer, tell_skipped
 
 JOURNAL = "ingest"
 FRAMES_A_SYNC = 64
@@ -50,17 +50,27 @@ def ingest(logs: tuple[Path, ...]) -> None:
         found = take_all(project, named, partial(waiting.send, endpoint), endpoint)
         click.echo(f"{_count(found)} handed to the running tracker")
     else:
-        found, n_records = store(project, named)
+        skipped: list[Unreadable] = []
+        found, n_records = store(project, named, skipped.append)
         click.echo(f"{_count(found)} journalled, {n_records} record(s) stored")
     troubled = [log for log in found if log.trouble]
     for log in troubled:
         click.echo(f"sprov: {log.trouble}", err=True)
+    if endpoint is None:
+        tell_skipped(skipped)
     if troubled:
         raise SystemExit(LogError.exit_code)
 
 
-def store(project: Project, named: list[Log] | None = None) -> tuple[list[Log], int]:
+def store(
+    project: Project,
+    named: list[Log] | None = None,
+    on_unreadable: OnUnreadable = refuse_unreadable,
+) -> tuple[list[Log], int]:
     """Journal and store logs, and what the files hold that they speak of.
+
+    Args:
+        on_unreadable: Called with a segment that can't be read; when it returns, that is skipped.
 
     Returns:
         The logs, and how many records were stored, of these and of earlier ones that had not been.
@@ -70,9 +80,9 @@ def store(project: Project, named: list[Log] | None = None) -> tuple[list[Log], 
         with open_writer(project.store, project.series, project.snapshots) as writer:
             found = take_all(project, named, partial(append, journal))
             with bar(sum(log.n_records for log in found), "storing") as storing:
-                n_records = index(project, writer, storing.update)
+                n_records = index(project, writer, storing.update, on_unreadable=on_unreadable)
             if writer.flush(VISIBLE_TIMEOUT_S) and digest_unread(project, journal):
-                index(project, writer)
+                index(project, writer, on_unreadable=lambda segment: None)  # told above
     finally:
         journal.close()
     return found, n_records

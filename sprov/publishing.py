@@ -8,7 +8,7 @@ from pathlib import Path
 from pllib import waiting
 from pllib.errors import Error
 from pllib.project import Project
-from tracker.journal import Journal, read_journal
+from tracker.journal import Journal, Unreadable, read_journal
 
 from .indexing import index, open_writer
 from .ingest import append
@@ -41,14 +41,15 @@ def publish(project: Project, folder: Path, wait_s: float | None) -> Published:
         wait_s: How long another writer of the store is waited for; None to leave it alone.
     """
     trouble = _take_packed(project, folder)
-    tallies = tally(frame for _, frame in read_journal(folder))
-    found = Published(tallies.counts, trouble)
+    skipped: list[Unreadable] = []
+    tallies = tally(frame for _, frame in read_journal(folder, on_unreadable=skipped.append))
+    found = Published(tallies.counts, trouble + list(map(str, skipped)))
     found.trouble += tallies.problems
-    found.is_lossy = bool(tallies.problems or tallies.counts["lost"])
+    found.is_lossy = bool(tallies.problems or tallies.counts["lost"] or skipped)
     if wait_s is not None:
         try:
             with open_writer(project.store, project.series, project.snapshots, wait_s) as writer:
-                index(project, writer, only=folder)
+                index(project, writer, only=folder, on_unreadable=lambda segment: None)
             found.is_stored = True
         except (Error, OSError) as exc:
             found.trouble.append(f"{exc}; the journal has all: `sprov ingest` stores it")

@@ -8,6 +8,7 @@ new ones are: a writer that starts makes a snapshot of the new store.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import shlex
@@ -21,9 +22,9 @@ from pllib.log import LogReader, sync_folder
 from pllib.project import Project, find
 from pllib.sharing import make_folder
 from query.progress import bar
-from tracker.journal import segments
+from tracker.journal import UNREADABLE, Unreadable, segments
 
-from .indexing import index_journal, open_writer
+from .indexing import index_journal, open_writer, tell_skipped
 from .ingest import running_tracker
 from .keeping.holding import store_held
 from .keeping.indexes import numbered
@@ -54,13 +55,14 @@ def rebuild(without_forgotten: bool) -> None:
         shutil.rmtree(made.root, ignore_errors=True)
         make_folder(made.root)
         try:
-            n_records = _index(journals, made)
+            n_records, skipped = _index(journals, made)
         except FileNotFoundError:
             check_unmoved(project, journals)
             raise
         check_unmoved(project, journals)
         swap(project, made)
     click.echo(f"{n_records} record(s) of {len(journals.pieces)} journal(s) stored")
+    tell_skipped(skipped)
 
 
 def _check(journals: Kept, without_forgotten: bool) -> None:
@@ -92,23 +94,28 @@ def check_unmoved(project: Project, journals: Kept) -> None:
         )
 
 
-def _index(journals: Kept, made: Project) -> int:
+def _index(journals: Kept, made: Project) -> tuple[int, list[Unreadable]]:
+    """Store all that can be read; return how many records that was, and which segments can't be."""
     n_frames = sum(map(_count, journals.pieces))
+    skipped: list[Unreadable] = []
+    n_records = 0
     with (
         open_writer(made.store, made.series, made.snapshots) as writer,
         bar(n_frames, "rebuilding") as rebuilding,
     ):
-        return sum(
-            index_journal(piece.identity, piece.folder, writer, on_frames=rebuilding.update)
-            for piece in journals.pieces
-        )
+        for piece in journals.pieces:
+            n_records += index_journal(
+                piece.identity, piece.folder, writer,
+                on_frames=rebuilding.update, on_unreadable=skipped.append,
+            )  # fmt: skip
+    return n_records, skipped
 
 
 def _count(piece: Piece) -> int:
     """Return how many frames a journal has, without decoding any."""
     n_frames = 0
     for _, path in segments(piece.folder):
-        with LogReader(path) as reader:
+        with contextlib.suppress(*UNREADABLE), LogReader(path) as reader:
             n_frames += sum(1 for _ in reader.frame_keys())
     return n_frames
 

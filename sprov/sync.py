@@ -178,7 +178,7 @@ def record(project: Project, news: list[Accounted]) -> None:
     if endpoint is not None or not news:
         return
     try:
-        store(project)
+        store(project, on_unreadable=lambda segment: click.echo(f"sprov: {segment}", err=True))
     except Error as exc:
         click.echo(f"sprov: {exc}; `sprov ingest` takes it in later", err=True)
 

@@ -223,7 +223,8 @@ class Tracker:
     @property
     def trouble(self) -> str:
         """What is wrong now; empty when all is well."""
-        corrupt = "; ".join(str(exc) for exc in self.journal.corrupt[:3])
+        damage = [*self.journal.unreadable, *self.journal.corrupt]
+        corrupt = "; ".join(str(each) for each in damage[:3])
         return (
             self.failure
             or self.server.trouble

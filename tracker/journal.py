@@ -22,18 +22,20 @@ import fcntl
 import os
 import threading
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from pllib import launch
-from pllib.errors import LogCorruptError, UnavailableError
+from pllib.errors import LogCorruptError, LogError, UnavailableError
 from pllib.log import (
     HEADER_BYTES,
     FileHeader,
     Frame,
+    Located,
     LogReader,
     LogWriter,
     Owner,
@@ -70,34 +72,88 @@ def _with_ends(folder: Path) -> Iterator[tuple[int, Path, int | None]]:
         yield first, path, known[nth + 1][0] if nth + 1 < len(known) else None
 
 
-def read_journal(folder: Path, start: int = 0) -> Iterator[tuple[int, Frame]]:
-    """Yield (ordinal, frame) of a journal that nobody writes, from ordinal `start` on."""
+class Unreadable(NamedTuple):
+    """A segment that is empty, no log, or can't be read."""
+
+    path: Path
+    why: str
+
+    def __str__(self) -> str:
+        return f"segment {self.path} is skipped: {self.why}"
+
+
+OnUnreadable = Callable[[Unreadable], None]
+UNREADABLE = (LogError, OSError)
+
+
+def refuse_unreadable(segment: Unreadable) -> None:
+    """Have nothing that is read go on without a segment.
+
+    Raises:
+        LogError: Says which one.
+    """
+    raise LogError(f"segment {segment.path}: {segment.why}", "`sprov log ls` lists all")
+
+
+def why_unreadable(exc: Exception) -> str:
+    return str(exc.strerror or exc) if isinstance(exc, OSError) else exc.args[0]
+
+
+def read_journal(
+    folder: Path, start: int = 0, on_unreadable: OnUnreadable = refuse_unreadable
+) -> Iterator[tuple[int, Frame]]:
+    """Yield (ordinal, frame) of a journal that nobody writes, from ordinal `start` on.
+
+    Args:
+        on_unreadable: Called with a segment that can't be read; when it returns, that is skipped.
+    """
     for first, path, after in _with_ends(folder):
         if after is not None and after <= start:
             continue
-        with LogReader(path) as reader:
-            for located in reader.frames(ordinal=first):
-                if after is not None and located.ordinal >= after:
-                    break
-                if located.ordinal >= start:
-                    yield located.ordinal, located.frame
+        for located, _ in _frames(first, path, after, on_unreadable):
+            if located.ordinal >= start:
+                yield located.ordinal, located.frame
 
 
-def read_unstored(folder: Path, watermarks: Watermarks) -> Iterator[tuple[int, Frame, Watermarks]]:
+def read_unstored(
+    folder: Path, watermarks: Watermarks, on_unreadable: OnUnreadable = refuse_unreadable
+) -> Iterator[tuple[int, Frame, Watermarks]]:
     """Yield what a store may not have of a journal that nobody writes.
 
     Whole segments that it has are passed over.  With each frame come the watermarks to judge it by:
     none behind damage, where ordinals are too low.
+
+    Args:
+        on_unreadable: Called with a segment that can't be read; when it returns, that is skipped.
     """
     for first, path, after in _with_ends(folder):
         summary = summary_of(path)
         if summary is not None and summary.is_stored(watermarks):
             continue
-        with LogReader(path) as reader:
-            for located in reader.frames(ordinal=first):
-                if after is not None and located.ordinal >= after:
-                    break
-                yield located.ordinal, located.frame, {} if reader.lost else watermarks
+        for located, is_behind_damage in _frames(first, path, after, on_unreadable):
+            yield located.ordinal, located.frame, {} if is_behind_damage else watermarks
+
+
+def _frames(
+    first: int, path: Path, after: int | None, on_unreadable: OnUnreadable
+) -> Iterator[tuple[Located, bool]]:
+    """Yield the frames of a segment that count, each with whether some before it are lost."""
+    try:
+        reader = LogReader(path)
+    except UNREADABLE as exc:
+        on_unreadable(Unreadable(path, why_unreadable(exc)))
+        return
+    with reader:
+        frames = reader.frames(ordinal=first)
+        while True:
+            try:
+                located = next(frames, None)
+            except OSError as exc:  # the disk: what was read counts
+                on_unreadable(Unreadable(path, why_unreadable(exc)))
+                return
+            if located is None or (after is not None and located.ordinal >= after):
+                return
+            yield located, bool(reader.lost)
 
 
 class Journal:
@@ -108,7 +164,6 @@ class Journal:
 
         Raises:
             UnavailableError: Another tracker writes it, or the folder can't be written.
-            LogError: A segment is of another format version, or not a log.
         """
         self.folder = folder
         self._segment_bytes = segment_bytes
@@ -119,6 +174,8 @@ class Journal:
             raise UnavailableError(f"the journal {folder} can't be written: {exc}") from exc
         self._seen = Seen()
         self.corrupt: list[LogCorruptError] = []
+        self.unreadable: list[Unreadable] = []
+        """Segments that are left alone; what they hold may be journalled again."""
         self.starts: list[int] = []
         """Ordinals of the first frames of its segments."""
         self._header, self._next = self._recover()
@@ -223,8 +280,13 @@ class Journal:
             stray.unlink()
         next_ordinal = 0
         for first, path, after in _with_ends(self.folder):
-            with LogReader(path) as reader:
-                n_frames = self._take(path, reader, None if after is None else after - first)
+            try:
+                with LogReader(path) as reader:
+                    n_frames = self._take(path, reader, None if after is None else after - first)
+            except UNREADABLE as exc:
+                self.unreadable.append(Unreadable(path, why_unreadable(exc)))
+                next_ordinal = first + CORRUPTION_GAP  # nobody knows how many frames it has
+                continue
             if n_frames is None:
                 path.unlink()
                 continue
@@ -308,6 +370,7 @@ class Follower:
     def _open(self) -> bool:
         """Open the segment of the next ordinal, at its first frame; False to pass over it."""
         starts = self._journal.starts
+        self.ordinal = max(self.ordinal, starts[0])  # those before can't be read
         self._at = starts[bisect_right(starts, self.ordinal) - 1]
         path = self._journal.segment(self._at)
         if self._stored and self.ordinal == self._at:

@@ -159,7 +159,7 @@ def identity_of(path: Path) -> str:
     try:
         with LogReader(path) as reader:
             return reader.header.log_id.hex()
-    except LogError:
+    except (LogError, OSError):
         return ""
 
 

@@ -8,6 +8,7 @@ import os
 import pytest
 
 from pllib import identity
+from pllib.errors import LogError
 from pllib.log import FRAME_BYTES, HEADER_BYTES, LogWriter, frame_of
 from pllib.records import Context, Ended, encode
 from tracker.journal import (
@@ -246,3 +247,49 @@ def test_frames_behind_damage_are_judged_by_no_watermark(tmp_path):
         for ordinal, frame, marks in read_unstored(tmp_path, stored)
         if ordinal > marks.get(identity.digest("a"), -1)
     ] == [3, 4, 5]
+
+
+def make_unreadable(path, how: str) -> None:
+    path.unlink()
+    if how == "fifo":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(b"" if how == "empty" else os.urandom(HEADER_BYTES))
+
+
+@pytest.mark.parametrize("how", ["empty", "junk", "fifo"])
+@pytest.mark.parametrize("nth", [0, 2, -1])
+def test_a_segment_that_cant_be_read_is_skipped_and_named(tmp_path, how, nth):
+    """By who reads, who follows and who goes on writing; nothing else is lost."""
+    journal = Journal(tmp_path, segment_bytes=5000)
+    for number in range(20):
+        journal.append(frames(number, number + 1))
+    identity = journal.identity
+    journal.close()
+    known = segments(tmp_path)
+    ends = [*(first for first, _ in known[1:]), 20]
+    first, path = known[nth]
+    lost = range(first, ends[nth])
+    make_unreadable(path, how)
+    kept = [n for n in range(20) if n not in lost]
+
+    skipped: list = []
+    found = [frame.number for _, frame in read_journal(tmp_path, on_unreadable=skipped.append)]
+    assert found == kept
+    unstored = read_unstored(tmp_path, {}, skipped.append)
+    assert [frame.number for _, frame, _ in unstored] == kept
+    assert [each.path for each in skipped] == [path, path]
+    with pytest.raises(LogError, match=path.name):
+        list(read_journal(tmp_path))
+
+    again = Journal(tmp_path, segment_bytes=5000)
+    assert [each.path for each in again.unreadable] == [path]
+    assert again.identity == identity
+    again.append(frames(20, 22))
+    assert [number for _, number in follow(Follower(again))] == [*kept, 20, 21]
+    ordinals = [ordinal for ordinal, _ in follow(Follower(again))]
+    assert ordinals == sorted(set(ordinals))
+    assert path.exists() or path.is_fifo()
+    while again.seal_next():
+        pass
+    again.close()
