@@ -251,14 +251,18 @@ def tell_killed(
     for log in logs:
         left = log.is_spool and log.is_abandoned and not log.is_closed and log.path.exists()
         if left and log.owner.run:
-            by_run.setdefault(log.owner.run, []).append(_killed(log))
+            by_run.setdefault(log.owner.run, []).append(killed(log))
     for run, outcomes in by_run.items():
         telling.tell(project, run, outcomes, endpoint=endpoint, timeout_s=timeout_s)
     return sum(map(len, by_run.values()))
 
 
-def _killed(log: Log) -> Outcome:
-    """A process of an earlier boot went with its node."""
+def killed(log: Log) -> Outcome:
+    """Return how the owner of a spool ended that has no end: one of an earlier boot with its node.
+
+    Args:
+        log: Read to its end.
+    """
     mine = log.owner.host == launch.host() and log.owner.boot_id != launch.boot_id()
     state = "node_failure" if mine else "killed"
     return seen_later(Outcome(0, log.log_id.hex(), state, 0, node=log.owner.host), log)

@@ -46,7 +46,7 @@ def serve(
     project = find().create()
     limit = from_process(project.config).digest_limit_bytes
     file, journal = project.endpoint(name), project.journal / name
-    daemon = Tracker(file, journal, listening.parse(bind), limit, drain_s)
+    daemon = Tracker(file, journal, listening.parse(bind), limit, drain_s, project)
     if warning := daemon.server.room.warning:
         click.echo(f"sprov: {warning}", err=True)
     for number in (signal.SIGTERM, signal.SIGINT):

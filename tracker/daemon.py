@@ -16,6 +16,7 @@ from pllib.listening import Listening, is_daemon
 from pllib.moments import date_time
 from pllib.project import (
     Endpoint,
+    Project,
     leave_endpoint,
     read_endpoint,
     read_secret,
@@ -27,6 +28,7 @@ from .digester import Digester
 from .dispatch import Dispatch
 from .handover import Handover, ManagerRestartedError
 from .journal import Follower, Journal
+from .processes import ProcessWatch
 from .server import Server, is_pair, new_keys
 from .workqueue import WorkQueues
 
@@ -54,10 +56,14 @@ class Tracker:
         listening: Listening,
         digest_limit_bytes: int,
         drain_s: float = DRAIN_S,
+        project: Project | None = None,
     ) -> None:
         """Open the journal and bind; then the endpoint file says so.
 
         A restart takes keys and port from the endpoint file, so that ranks find it again.
+
+        Args:
+            project: Whose ranks on this node are watched; None for none.
 
         Raises:
             Error: The journal or the address can't be had.
@@ -80,6 +86,10 @@ class Tracker:
         """Ordinals below this are durable in the store; -1 while that is not known."""
         self._taken = (-1, "")
         """Ordinals below this the manager has taken, and which instance of it."""
+        self.processes: ProcessWatch | None = None
+        if project is not None:
+            self.processes = ProcessWatch(project, endpoint_file, os.environ)
+            self.server.on_rank = self.processes.note
         self._stopping = threading.Event()
         self._received_all = threading.Event()
         self._asked_at = 0.0
@@ -99,7 +109,11 @@ class Tracker:
         linking = self._start("linker", self._link)
         self._start("sealer", self._seal)
         digesting = self._start("digester", self.digester.run)
+        if self.processes is not None:
+            self._start("processes", self.processes.run)
         self.server.serve(self._stopping.is_set, self.status)
+        if self.processes is not None:
+            self.processes.stop()
         until = self._asked_at + self._drain_s
         self.digester.stop()
         digesting.join(min(DIGEST_END_S, max(0.0, until - time.monotonic())))
@@ -231,6 +245,7 @@ class Tracker:
             or self.handover.trouble
             or self._sealing_trouble
             or self.digester.trouble
+            or (self.processes.trouble if self.processes else "")
             or corrupt
         )
 

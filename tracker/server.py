@@ -91,6 +91,8 @@ class Server:
             raise
         self.gate.start(self._socket, self._note_descriptor)
         self.admission = Admission()
+        self.on_rank: Callable[[bytes, str, int], object] = lambda *_: None
+        """Is told log, host and pid of each rank that says HELLO."""
         self.duplicates = 0
         self._upkeep_at = 0.0
         self._journal_trouble = ""
@@ -149,7 +151,9 @@ class Server:
             if len(parts) == 3 and parts[1] == wire.FRAME:
                 frames.append((sender, self.admission.check(sender, parts[2], now), parts[2]))
             elif len(parts) == 3 and parts[1] == wire.HELLO:
-                self._welcome(sender, self.admission.bind(sender, parts[2], now), now)
+                reason = self.admission.bind(sender, parts[2], now)
+                self._welcome(sender, reason, now)
+                self._notice(sender, reason)
             elif len(parts) == 2 and parts[1] == wire.STATUS:
                 self.admission.ask(sender, "STATUS", now)
                 self._send([sender, wire.STATUS, msgspec.json.encode(status())])
@@ -197,6 +201,11 @@ class Server:
             return
         welcome = wire.Welcome(FORMAT_VERSION, self._journal.identity, int(now * 1e9))
         self._send([sender, wire.WELCOME, msgspec.msgpack.encode(welcome)])
+
+    def _notice(self, sender: bytes, reason: str) -> None:
+        peer = self.admission.peers.get(sender)
+        if not reason and peer is not None and peer.log_id not in (None, wire.NO_LOG):
+            self.on_rank(peer.log_id or b"", peer.host, peer.pid)
 
     def _send(self, parts: list[bytes]) -> None:
         """Send, or not: a rank whose pipe is full asks again, and one that is gone is forgotten."""

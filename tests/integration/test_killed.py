@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 import time
 from typing import Any
 
 import pytest
-from harness import Site, wait_until
+from harness import PROGRAMS, Site, lack, wait_until
 
 from pllib.moments import nanoseconds
 
@@ -79,3 +83,92 @@ def test_that_only_some_ranks_open_a_session_leaves_nothing_unfinished(site: Sit
     assert (row["state"], row["ranks"]) == ("completed", 4)
     assert [asked(site, name) for name in ("unfinished", "running", "lost-time")] == [[], [], []]
     assert [one["state"] for one in asked(site, "outcome")] == ["completed"]
+
+
+@pytest.fixture(params=["pidfd", "/proc"])
+def watching(site: Site, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """A served project; the tracker has pidfd, or is of a kernel that lacks it."""
+    if request.param == "/proc":
+        folder = site.folder / "old kernel"
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text("import os\ndel os.pidfd_open\n")
+        monkeypatch.setenv("PYTHONPATH", str(folder))
+    site.serve()
+    return site
+
+
+def state(site: Site) -> str:
+    rows = json.loads(site.sprov("runs", "--format", "json", "--live"))
+    return str(rows[0]["state"]) if rows else ""
+
+
+@pytest.mark.parametrize("how", [["7"], []], ids=["os._exit", "SIGKILL"])
+def test_a_tracker_sees_ranks_of_its_node_end_without_a_word(
+    watching: Site, how: list[str]
+) -> None:
+    """Nobody collects, and no `sprov run` is around them."""
+    process = watching.start("hanging.py", *how)
+    recorded_ns = int(process.stdout.readline())
+    if how:
+        assert process.wait(60) == 7
+    else:
+        wait_until(lambda: state(watching) == "running")
+        process.kill()
+        process.communicate()
+    gone_ns = time.time_ns()
+
+    wait_until(lambda: state(watching) == "killed")
+    (row,) = json.loads(watching.sprov("runs", "--format", "json", "--live"))
+    assert recorded_ns - SECOND_NS <= nanoseconds(row["ended"]) < gone_ns + 10 * SECOND_NS
+    points = watching.sprov("metrics", "@last", "loss", "--csv", "--live").splitlines()
+    assert len(points) == 1 + 20  # what was left in the spool, too
+    watching.sprov("ingest")
+    assert state(watching) == "killed"
+
+
+def test_a_session_that_ended_in_order_is_not_told_of(served: Site) -> None:
+    """Its process ends after it; the tracker sees that, and another one end without a word."""
+    served.run("training.py", "")
+    hung = served.start("hanging.py")
+    hung.stdout.readline()
+    kill(hung)
+    states = {"completed": 1, "killed": 1}
+
+    def found() -> dict[str, int]:
+        rows = json.loads(served.sprov("runs", "--format", "json", "--live"))
+        names = [row["state"] for row in rows]
+        return {name: names.count(name) for name in names}
+
+    wait_until(lambda: found() == states)
+    assert served.count("?a sprov:outcome ?o") == 1
+
+
+def test_silence_of_a_rank_on_another_node_is_no_end(served: Site) -> None:
+    """Nor is that of a process that is not here; the tracker does see one that is."""
+    if os.geteuid() or shutil.which("unshare") is None:
+        lack("a namespace of host names needs root")
+    program = f"hostname elsewhere && exec {sys.executable} {PROGRAMS / 'hanging.py'}"
+    away = subprocess.Popen(
+        ["unshare", "--uts", "sh", "-c", program],
+        cwd=served.folder, env=served.environment(), text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    served.started.append(away)
+    assert away.stdout is not None and away.stdout.readline()
+    wait_until(lambda: state(served) == "running")
+    kill(away)
+    here = served.start("hanging.py")
+    here.stdout.readline()
+    kill(here)
+
+    def states() -> dict[str, str]:
+        query = """SELECT ?host ?run { ?agent prov:atLocation/rdfs:label ?host ; sprov:run ?run }"""
+        hosts = {row["run"]: row["host"] for row in served.select(query)}
+        rows = json.loads(served.sprov("runs", "--format", "json", "--live"))
+        return {hosts[row["run"]]: row["state"] for row in rows if row["run"] in hosts}
+
+    wait_until(lambda: "killed" in states().values())
+    assert states()["elsewhere"] == "running"
+    run = min(json.loads(served.sprov("runs", "--format", "json")), key=lambda r: r["started"])
+    silent = asked(served, "silent-ranks", "-p", f"run={run['run']}", "-p", "seconds=0", "--live")
+    assert [row["host"] for row in silent] == ["elsewhere"]
