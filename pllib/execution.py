@@ -384,7 +384,7 @@ class Transformation(Execution, msgspec.Struct, eq=False, gc=False):
         self, mapping: Mapping[str, Any] | None = None, /, **values: Any
     ) -> Mapping[str, Handle]:
         if self._made is not None:
-            return self._session.guard(self._generated, mapping, values) or {}
+            return super().generated(mapping, **values)
         try:
             if mapping is not None:
                 values = {**mapping, **values} if values else mapping  # type: ignore[assignment]
@@ -405,7 +405,7 @@ class Transformation(Execution, msgspec.Struct, eq=False, gc=False):
         """Return handles to the values of the first `generated`."""
         made = NO_VALUES if self._made is None else self._made
         handles = Handles(self, self._generated_names(), made, self.seq)
-        handles.pieces = self._pieces or []
+        handles._pieces = self._pieces or []
         return handles
 
     @property

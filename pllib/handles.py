@@ -21,7 +21,7 @@ class Handles(Mapping[str, Handle]):
     A file or data set has an identity of its own, so its handle is what was recorded of it then.
     """
 
-    __slots__ = ("_activity", "_data", "_execution", "_names", "_ordinal", "pieces")
+    __slots__ = ("_activity", "_data", "_execution", "_names", "_ordinal", "_pieces")
 
     def __init__(self, execution: Recording, names: list[str], data: bytes, ordinal: int) -> None:
         self._execution = execution
@@ -29,12 +29,12 @@ class Handles(Mapping[str, Handle]):
         self._names = names
         self._data = data
         self._ordinal = ordinal
-        self.pieces: list[Handles] = []
+        self._pieces: list[Handles] = []
         """Of values that one record had no room for."""
 
     def __getitem__(self, name: str) -> Handle:
         if name not in self._names:
-            raws = [piece._raw(name) for piece in self.pieces if name in piece._names]
+            raws = [piece._raw(name) for piece in self._pieces if name in piece._names]
             if not raws:
                 raise KeyError(name)
             return Handle(raws[0], tuple(raws[1:]))
@@ -54,10 +54,10 @@ class Handles(Mapping[str, Handle]):
         """Return further pieces of a list; each of a data set stands for all of it."""
         if not records.is_array(bytes(first)):
             return ()
-        return tuple(piece._raw(name) for piece in self.pieces if name in piece._names)
+        return tuple(piece._raw(name) for piece in self._pieces if name in piece._names)
 
     def __iter__(self) -> Iterator[str]:
-        pieces = (name for piece in self.pieces for name in piece._names)
+        pieces = (name for piece in self._pieces for name in piece._names)
         return iter(dict.fromkeys((*self._names, *pieces)))
 
     def __len__(self) -> int:

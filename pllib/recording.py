@@ -19,7 +19,7 @@ from .data import Handle
 from .foreign import is_theirs
 from .handles import Handles
 from .pieces import in_pieces
-from .records import Generated, Metric, Used, encode
+from .records import NO_VALUES, Generated, Metric, Used, encode
 from .series import F64, HEAD, POINT_BYTES, STEPPED_BYTES, U64, line_of, pack_stepped
 from .shape import MAX_SHAPES
 from .values import encode_list
@@ -65,7 +65,8 @@ class Recording:
         self, mapping: Mapping[str, Any] | None = None, /, **values: Any
     ) -> Mapping[str, Handle]:
         """Record values that this execution generated; return a handle to each, by name."""
-        return self._session.guard(self._generated, mapping, values) or {}
+        handles = self._session.guard(self._generated, mapping, values)
+        return Handles(self, [], NO_VALUES, self.seq) if handles is None else handles
 
     def metric(
         self, name: str, value: Any, *, step: int | None = None, unit: str | None = None
@@ -197,7 +198,7 @@ class Recording:
         both, more = in_pieces({**(mapping or {}), **values})
         handles = self._generated_some(both)
         for piece in more:
-            handles.pieces.append(self._generated_some(piece))
+            handles._pieces.append(self._generated_some(piece))
         return handles
 
     def _generated_some(self, values: Mapping[str, Any]) -> Handles:
