@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -226,3 +227,23 @@ class Site:
                 if ours in (folder / "environ").read_bytes().split(b"\0"):
                     found.append(int(folder.name))
         return [pid for pid in found if pid != os.getpid()]
+
+
+def fill_once(site: Site, template: Path, fill: Callable[[Site], None]) -> Site:
+    """Give a project what `fill` gives one, which is called once for all tests of this process.
+
+    Args:
+        template: Folder that it is done in.  Only its `.sprov/` is copied, and what that says of
+            files is of those in the template.
+    """
+    if not template.exists():
+        template.mkdir()
+        try:
+            with Site(template) as first:
+                fill(first)
+        except BaseException:
+            shutil.rmtree(template)
+            raise
+    shutil.rmtree(site.project.root)
+    shutil.copytree(template / ".sprov", site.project.root, symlinks=True)
+    return site

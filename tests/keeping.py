@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from harness import Site
+from harness import Site, fill_once
 
 from pllib.log import LogReader
 from pllib.project import Project
@@ -24,12 +23,7 @@ def fill(site: Site, template: Path) -> Site:
     Args:
         template: Folder that it is copied from, filled by the first that comes.
     """
-    if not template.exists():
-        template.mkdir()
-        _store(Site(template))
-    shutil.rmtree(site.project.root)
-    shutil.copytree(template / ".sprov", site.project.root, symlinks=True)
-    return site
+    return fill_once(site, template, _store)
 
 
 def _store(site: Site) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyoxigraph as ox
 import pytest
-from harness import Site
+from harness import Site, fill_once
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,11 +23,14 @@ QUESTIONS = Path(__file__).parents[2] / "docs/reference/questions.md"
 
 
 @pytest.fixture
-def trained(site: Site) -> Site:
+def trained(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
     """A project with one run, no daemons."""
+    return fill_once(site, tmp_path_factory.getbasetemp() / "asked", train)
+
+
+def train(site: Site) -> None:
     site.run("training.py")
     site.sprov("ingest")
-    return site
 
 
 def test_without_a_name_it_lists_them_by_cell(site: Site) -> None:

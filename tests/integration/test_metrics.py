@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pyarrow as pa
 import pytest
-from harness import Site
+from harness import Site, fill_once
 
 from pllib.errors import QueryError
 from query.engine import ask_json
@@ -25,11 +25,14 @@ with pllib.open(name="noisy") as session:
 
 
 @pytest.fixture
-def trained(site: Site) -> Site:
+def trained(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return fill_once(site, tmp_path_factory.getbasetemp() / "metrics", train)
+
+
+def train(site: Site) -> None:
     (site.folder / "train.py").write_text(TRAIN)
     site.run(str(site.folder / "train.py"))
     site.sprov("ingest")
-    return site
 
 
 def test_curves_in_the_terminal_count_what_is_not_finite(trained: Site):

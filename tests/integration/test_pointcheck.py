@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from harness import Site, wait_until
+from harness import Site, fill_once, wait_until
 
 from manager.compaction import Compactor
 from manager.store.writable import Store
@@ -24,16 +24,13 @@ LAUNCH = {"SPROV_RUN": "one launch"}
 @pytest.fixture
 def measured(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
     """A run whose points lie in several files."""
-    template = tmp_path_factory.getbasetemp() / "measured"
-    if not template.exists():  # once for all tests
-        template.mkdir()
-        made = Site(template)
+
+    def measure(site: Site) -> None:
         for _ in range(5):
-            made.run("points.py", str(N_POINTS), **LAUNCH)
-            made.sprov("ingest")
-    shutil.rmtree(site.project.root)
-    shutil.copytree(template / ".sprov", site.project.root, symlinks=True)
-    return site
+            site.run("points.py", str(N_POINTS), **LAUNCH)
+            site.sprov("ingest")
+
+    return fill_once(site, tmp_path_factory.getbasetemp() / "measured", measure)
 
 
 def files(site: Site) -> list[Path]:

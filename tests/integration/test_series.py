@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from harness import Site
+from harness import Site, fill_once
 
 from manager.store.writable import Store
 from pllib.errors import QueryError, UnavailableError
@@ -23,11 +23,14 @@ TERM = "https://w3id.org/sprov/ns#"
 
 
 @pytest.fixture
-def stored(site: Site) -> Site:
+def stored(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
     """A project with a run of N points a series."""
+    return fill_once(site, tmp_path_factory.getbasetemp() / "series", store)
+
+
+def store(site: Site) -> None:
     site.run("points.py", str(N))
     site.sprov("ingest")
-    return site
 
 
 def engine(site: Site) -> Engine:

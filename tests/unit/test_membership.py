@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from harness import Site
+from harness import Site, fill_once
 
 from query import membership
 from query.engine import Engine
@@ -30,13 +30,17 @@ with pllib.open(name="reader", experiment="e", resume_from="shared.csv") as sess
 
 
 @pytest.fixture
-def engine(site: Site) -> Engine:
+def engine(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    fill_once(site, tmp_path_factory.getbasetemp() / "membership", share)
+    return Engine(site.project, None)
+
+
+def share(site: Site) -> None:
     for name, text in (("writer.py", WRITER), ("reader.py", READER)):
         (site.folder / name).write_text(text)
         site.run(str(site.folder / name))
     site.run("interchange.py")
     site.sprov("ingest")
-    return Engine(site.project, None)
 
 
 def graphs(engine: Engine) -> dict[str, set[bytes]]:
