@@ -22,6 +22,14 @@ OPTIONS = ((PYTHON, "cm", "WX"), (SHELL, "c", "oO"), (OTHER, "e", ""))
 """Of interpreters: letters of options that what is run follows, not a script; and of those that a
 value follows."""
 SCRIPTS = (".py", ".sh", ".R", ".r", ".jl", ".pl", ".rb", ".lua", ".m", ".slurm", ".sbatch")
+LAUNCHERS = (
+    "torch.distributed.run", "torch.distributed.launch",
+    "accelerate.commands.launch", "accelerate.commands.accelerate_cli", "deepspeed",
+    "deepspeed.launcher.runner", "deepspeed.launcher.launch", "horovod.runner.launch", "mpi4py",
+    "mpi4py.run", "mpi4py.futures", "cProfile", "profile", "pdb", "trace", "coverage", "debugpy",
+    "memory_profiler", "kernprof", "scalene", "viztracer",
+)  # fmt: skip
+"""Modules that start the script, or module, that their words name."""
 SYSTEM_PROGRAMS = ("/usr/", "/bin/", "/sbin/", "/opt/")
 LONGEST = 4096
 """Characters of a fact."""
@@ -82,8 +90,7 @@ def _script(command: Sequence[str]) -> str:
     if _is_interpreter(command[0]):
         found = _first_file(command)
     elif path.startswith(SYSTEM_PROGRAMS) or _prefix_of(program):  # a launcher, such as torchrun
-        named = (word for word in command[1:] if word.endswith(SCRIPTS))
-        found = next((word for word in named if os.path.isfile(word)), "")  # noqa: PTH113
+        found = _launched(command[1:])
     else:
         found = path
     return os.path.realpath(found) if found else ""
@@ -104,11 +111,32 @@ def _first_file(command: Sequence[str]) -> str:
             return word if os.path.isfile(word) else ""  # noqa: PTH113
         letters = "" if word.startswith("--") else word[1:]
         meant = next((letter for letter in letters if letter in ends + valued), "")
+        if meant == "m":
+            module = letters.partition("m")[2] or next(words, "")
+            return _launched(words) if module in LAUNCHERS else _file_of(module)
         if meant and meant in ends:
             return ""
         if meant and letters.endswith(meant):  # else its value is in the same word
             next(words, None)
     return ""
+
+
+def _launched(words: Iterable[str]) -> str:
+    """Return the script that a launcher is to start, by its words."""
+    rest = iter(words)
+    for word in rest:
+        if word in ("-m", "--module"):
+            return _file_of(next(rest, ""))
+        if word.endswith(SCRIPTS) and os.path.isfile(word):  # noqa: PTH113
+            return word
+    return ""
+
+
+def _file_of(module: str) -> str:
+    """Return the file of a module that ``-m`` finds in the working folder; empty for others."""
+    path = module.replace(".", "/")
+    places = (f"{path}.py", f"{path}/__main__.py") if path else ()
+    return next((place for place in places if os.path.isfile(place)), "")  # noqa: PTH113
 
 
 def digest(path: str) -> str:

@@ -32,6 +32,16 @@ def names(files: object) -> set[str]:
         (["python", "job.py", "other.py"], "job.py"),
         (["python", "-W", "error", "-u", "job.py"], "job.py"),
         (["python", "-m", "job.py"], ""),
+        (
+            ["python", "-m", "torch.distributed.run", "--nproc-per-node", "2", "job.py", "x"],
+            "job.py",
+        ),
+        (["python", "-um", "torch.distributed.launch", "job.py", "other.py"], "job.py"),
+        (["python", "-mcProfile", "-o", "out", "job.py"], "job.py"),
+        (["python", "-m", "torch.distributed.run", "-m", "package.job"], "package/job.py"),
+        (["python", "-m", "package.job"], "package/job.py"),
+        (["python", "-m", "package"], "package/__main__.py"),
+        (["python", "-m", "pytest", "job.py"], ""),
         (["python", "-c", "job.py"], ""),
         (["python", "-uO", "job.py"], "job.py"),
         (["python", "-Wignore::SomeWarning", "job.py"], "job.py"),
@@ -50,9 +60,12 @@ def test_the_script_of_a_command(tmp_path: Path, monkeypatch, words, script):
     (tmp_path / "python").symlink_to(sys.executable)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.defpath}")
+    (tmp_path / "package").mkdir()
+    for name in ("job", "__main__"):
+        (tmp_path / "package" / f"{name}.py").write_text("")
     found = describe(words)
-    assert Path(found.script).name == script
-    module = "job.py" if "-m" in words else ""
+    assert found.script == (str(tmp_path / script) if script else "")
+    module = words[words.index("-m") + 1] if "-m" in words else ""
     assert found.program == (found.script or module or words[0])
 
 
