@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pllib import launch
 from pllib.errors import Error, UnavailableError
-from pllib.listening import MANAGER_SOCKET, Listening, listen, socket_path
+from pllib.listening import MANAGER_SOCKET, Listening, authority, listen, socket_path
 from pllib.project import Project, leave_endpoint, update_endpoint
 from pllib.settings import Querying, Serving, load_section
 
@@ -79,7 +79,7 @@ class Manager:
         if self._listening.folder:
             return f"unix://{name}"
         scheme = "https" if self._certificate else "http"
-        return f"{scheme}://{self._listening.advertised}:{name[1]}"
+        return f"{scheme}://{authority(self._listening.advertised, name[1])}"
 
     def run(self, on_ready: threading.Event | None = None) -> None:
         """Serve until `stop`, then commit what was taken in, for some time, and make a snapshot.

@@ -19,12 +19,19 @@ import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple
 
-from pllib.listening import EVERYWHERE, Listening, interface_addresses
+from pllib.listening import (
+    EVERYWHERE,
+    EVERYWHERE_6,
+    Listening,
+    all_addresses,
+    interface_addresses,
+    is_ipv6,
+)
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 MAX_BODY_BYTES = 64 << 10
 MAX_BODIES = {"/v1/provenance": 256 << 20, "/sparql": 1 << 20}
 """Of paths that take more; a query has at most 200,000 characters."""
@@ -58,9 +65,9 @@ def host_names(listening: Listening, more: Collection[str] = ()) -> frozenset[st
         more: As set in ``[serve]``: such as the name of a proxy in front.
     """
     names = {*LOOPBACK, listening.address, listening.advertised, *more}
-    if listening.address == EVERYWHERE:
-        names |= {socket.gethostname(), *interface_addresses().values()}
-    return frozenset(name.lower() for name in names if name)
+    if listening.address in (EVERYWHERE, EVERYWHERE_6):
+        names |= {socket.gethostname(), *interface_addresses().values(), *all_addresses()}
+    return frozenset(f"[{name}]" if is_ipv6(name) else name.lower() for name in names if name)
 
 
 class Allowance:

@@ -97,6 +97,8 @@ class Connection:
         self.socket.reconnect_ivl_max = 2000
         self.socket.heartbeat_ivl = 2000
         self.socket.heartbeat_timeout = 6000
+        if endpoint.tracker.startswith(f"{TCP}["):  # for names it would look for IPv6 alone
+            self.socket.ipv6 = True
         if endpoint.tracker.startswith(TCP):
             self.socket.curve_serverkey = endpoint.server_public_key.encode()
             self.socket.curve_publickey = endpoint.client_public_key.encode()

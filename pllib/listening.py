@@ -3,6 +3,10 @@
 A site's firewall lets a range of ports through, and its fast network is an interface of its own:
 ``ib0:40000-40100``.  Where all is on one node a folder for Unix sockets does without a network:
 ``unix:/run/user/1000/sprov``.
+
+An IPv6 address stands in brackets where ports follow it: ``[fd00::2]:40000-40100``.  ``[::]`` is
+all addresses, of IPv4 too.  Others are told an address of IPv6 as such and never by a name: libzmq
+4.3.5, told to use IPv6, tries no IPv4 address of a name that has both.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EVERYWHERE = "0.0.0.0"
+EVERYWHERE_6 = "::"
 HERE = "127.0.0.1"
 SERVING = "sprov: serving"
 """With this begins the line by which `sprov serve` says that both daemons are ready."""
@@ -37,7 +42,7 @@ _PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 
 class Listening(msgspec.Struct, frozen=True):
     address: str
-    """What to bind: an IPv4 address of this node, or a name of one."""
+    """What to bind: an address of this node, without brackets, or a name of an IPv4 one."""
     advertised: str
     """By which others reach it."""
     ports: tuple[int, int] | None = None
@@ -73,11 +78,20 @@ def default_bind(interface: str, ports: str, environ: Mapping[str, str]) -> str:
         ports: As set; empty for any.
     """
     host = interface or (EVERYWHERE if environ.get("SLURM_JOB_ID") else HERE)
-    return f"{host}:{ports}" if ports else host
+    return with_ports(host, ports)
+
+
+def with_ports(host: str, ports: str) -> str:
+    """Return host and ports as `parse` reads them."""
+    if not ports:
+        return host
+    return f"[{plain(host)}]:{ports}" if is_ipv6(host) else f"{host}:{ports}"
 
 
 def parse(bind: str) -> Listening:
     """Read ``HOST[:PORT[-PORT]]``, where HOST may be an interface, or ``unix:FOLDER``.
+
+    An IPv6 address without ports needs no brackets.
 
     Raises:
         SettingsError: No such interface or host here, no ports, or too long a path.
@@ -85,9 +99,31 @@ def parse(bind: str) -> Listening:
     if bind.startswith(UNIX):
         return Listening("", "", folder=_folder(bind.removeprefix(UNIX)))
     host, colon, ports = bind.rpartition(":")
-    if not colon:
+    if not colon or is_ipv6(bind):
         host, ports = bind, ""
-    return Listening(*_address(host), _ports(ports) if ports else None)
+    return Listening(*_address(plain(host)), _ports(ports) if ports else None)
+
+
+def plain(host: str) -> str:
+    """Return a host without the brackets of an IPv6 address."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
+def is_ipv6(text: str) -> bool:
+    try:
+        socket.inet_pton(socket.AF_INET6, plain(text))
+    except OSError:
+        return False
+    return True
+
+
+def authority(host: str, port: int) -> str:
+    """Return host and port as URLs have them (RFC 3986, 3.2.2)."""
+    return with_ports(host, str(port))
+
+
+def family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if is_ipv6(address) else socket.AF_INET
 
 
 def _ports(text: str) -> tuple[int, int]:
@@ -148,24 +184,34 @@ def _is_answering(path: Path) -> bool:
 
 def _address(host: str) -> tuple[str, str]:
     """Return what to bind and what to advertise."""
-    if host in (EVERYWHERE, "*"):
-        return EVERYWHERE, reachable_name()
+    if host in (EVERYWHERE, EVERYWHERE_6, "*"):
+        name = reachable_name()
+        return EVERYWHERE_6 if host == EVERYWHERE_6 or is_ipv6(name) else EVERYWHERE, name
     if host in ("127.0.0.1", "localhost"):
         return HERE, HERE
     known = interface_addresses()
     if host in known:
         return known[host], known[host]
+    of_node = {*all_addresses(), *known.values()}
+    for version in (socket.AF_INET, socket.AF_INET6):
+        mine = [ip for ip in _addresses_of(host, version) if ip in of_node or _is_loopback(ip)]
+        if mine:
+            return (host, host) if version == socket.AF_INET else (mine[0], mine[0])
+    raise SettingsError(
+        f"{host} is no interface with an address and no address of {socket.gethostname()}",
+        f"Its interfaces are {', '.join(known)}",
+    )
+
+
+def _addresses_of(host: str, version: socket.AddressFamily) -> list[str]:
     try:
-        addresses = {str(info[4][0]) for info in socket.getaddrinfo(host, None, socket.AF_INET)}
+        return [str(info[4][0]) for info in socket.getaddrinfo(host, None, version)]
     except OSError:
-        addresses = set()
-    if not any(ip in known.values() or ip.startswith("127.") for ip in addresses):
-        there = ", ".join(known)
-        raise SettingsError(
-            f"{host} is no interface with an IPv4 address and no address of {socket.gethostname()}",
-            f"Its interfaces are {there}",
-        )
-    return host, host
+        return []
+
+
+def _is_loopback(ip: str) -> bool:
+    return ip.startswith("127.") or ip == "::1"
 
 
 def listen(listening: Listening, backlog: int, last: int = 0) -> socket.socket:
@@ -177,9 +223,11 @@ def listen(listening: Listening, backlog: int, last: int = 0) -> socket.socket:
     for port in listening.candidates(last):
         # asyncio sets TCP_NODELAY only where the protocol is named (CPython 3.11); without, an
         # answer waits 40 ms for the delayed ACK of its header.
-        made = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        made = socket.socket(family(listening.address), socket.SOCK_STREAM, socket.IPPROTO_TCP)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
+            if made.family == socket.AF_INET6:  # else sysctl net.ipv6.bindv6only decides
+                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             made.bind((listening.address, port))
             made.listen(backlog)  # from here on callers wait instead of being refused
             return made
@@ -187,7 +235,7 @@ def listen(listening: Listening, backlog: int, last: int = 0) -> socket.socket:
             made.close()
             if exc.errno != errno.EADDRINUSE:
                 raise UnavailableError(
-                    f"{listening.address}:{port or '*'} can't be bound: {exc.strerror}",
+                    f"{authority(listening.address, port)} can't be bound: {exc.strerror}",
                     "Choose another with --bind",
                 ) from exc
     raise UnavailableError(listening.taken(), "Choose others with --bind")
@@ -205,15 +253,28 @@ def is_daemon(pid: int) -> bool:
 
 
 def interface_addresses() -> dict[str, str]:
-    """Return interface → its first IPv4 address, of this node."""
+    """Return interface → its first IPv4 address, else IPv6 address, of this node."""
     import psutil
 
     found: dict[str, str] = {}
     for name, addresses in psutil.net_if_addrs().items():
         of_v4 = [item.address for item in addresses if item.family == socket.AF_INET]
-        if of_v4:
-            found[name] = of_v4[0]
+        of_v6 = [item.address for item in addresses if item.family == socket.AF_INET6]
+        if usable := [*of_v4, *(ip for ip in of_v6 if "%" not in ip)]:  # that is for one link
+            found[name] = usable[0]
     return found
+
+
+def all_addresses() -> set[str]:
+    """Return all addresses of this node, but those of IPv6 that are for one link."""
+    import psutil
+
+    return {
+        item.address
+        for addresses in psutil.net_if_addrs().values()
+        for item in addresses
+        if item.family in (socket.AF_INET, socket.AF_INET6) and "%" not in item.address
+    }
 
 
 def reachable_name() -> str:
@@ -226,8 +287,8 @@ def reachable_name() -> str:
     for name in (os.environ.get("SLURMD_NODENAME", ""), socket.getfqdn()):
         if name and _is_reachable(name):
             return name
-    outward = [ip for ip in interface_addresses().values() if not ip.startswith("127.")]
-    return outward[0] if outward else socket.gethostname()
+    outward = [ip for ip in interface_addresses().values() if not _is_loopback(ip)]
+    return min(outward, key=is_ipv6) if outward else socket.gethostname()
 
 
 def _is_reachable(name: str) -> bool:

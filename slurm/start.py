@@ -131,7 +131,7 @@ def _options(project: Project, name: str, node: str, given: Mapping[str, str]) -
     """Return the options of `sprov serve`: where it listens, and where its indexes lie."""
     serving = load_section(Serving, project.config, os.environ, given)
     host = serving.interface or listening.EVERYWHERE
-    bind = f"{host}:{serving.ports}" if serving.ports else host
+    bind = listening.with_ports(host, serving.ports)
     folder = service.index_folder(project, serving.indexes, name, node, os.environ)
     return ["--bind", bind, "--indexes", str(folder), "--temporary"]
 

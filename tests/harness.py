@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -43,6 +44,15 @@ def require_module(name: str, extra: str) -> None:
     """Skip without a module that an extra of ours brings."""
     if find_spec(name) is None:
         lack(f"{name} is missing: pip install 'sprov[{extra}]'")
+
+
+def require_ipv6() -> None:
+    """Skip where this machine has no loopback address of IPv6."""
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            pass
+    except OSError as exc:
+        pytest.skip(f"this machine has no ::1: {exc.strerror}")
 
 
 def require_mpi() -> None:

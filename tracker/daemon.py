@@ -12,7 +12,7 @@ from typing import Any
 
 from pllib import launch
 from pllib.errors import Error, LogError, UnavailableError
-from pllib.listening import Listening, is_daemon
+from pllib.listening import Listening, authority, is_daemon
 from pllib.moments import date_time
 from pllib.project import (
     Endpoint,
@@ -151,7 +151,7 @@ class Tracker:
         port = 0 if listening.folder else int(self.server.url.rpartition(":")[2])
         update_endpoint(
             self._endpoint_file,
-            tracker=f"tcp://{listening.advertised}:{port}" if port else self.server.url,
+            tracker=f"tcp://{authority(listening.advertised, port)}" if port else self.server.url,
             tracker_pid=os.getpid(),
             tracker_port=port,
             host=launch.host(),

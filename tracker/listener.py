@@ -18,7 +18,14 @@ from pathlib import Path
 
 import zmq
 
-from pllib.listening import TRACKER_SOCKET, Listening, listen, socket_path
+from pllib.listening import (
+    TRACKER_SOCKET,
+    Listening,
+    authority,
+    is_ipv6,
+    listen,
+    socket_path,
+)
 
 SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27
 """Source: socket(7), and Linux's asm-generic/socket.h."""
@@ -48,10 +55,11 @@ class Listener:
         else:
             self._socket = listen(listening, backlog, last)
             self._socket.setblocking(False)
-            address, port = self._socket.getsockname()
+            address, port = self._socket.getsockname()[:2]
             theirs = os.dup(self._socket.fileno())
             router.use_fd = theirs
-            router.bind(f"tcp://{address}:{port}")
+            router.ipv6 = is_ipv6(address)
+            router.bind(f"tcp://{authority(address, port)}")
         self.url: str = router.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def shut(self) -> None:

@@ -29,7 +29,7 @@ def check(serving: Serving, *, node: bool) -> Iterator[Finding]:
         advice = "Set interface in [serve] to one that compute nodes have (`ip -br addr` there)"
         yield Finding("interface", status, str(exc), advice)
         return
-    if place.advertised.startswith("127."):
+    if place.advertised.startswith("127.") or place.advertised == "::1":
         yield Finding(
             "interface", FAIL, f"{serving.interface} is this host's own: no other node reaches it",
             "Set interface in [serve] to the network between nodes (`ip -br addr`)",
@@ -68,7 +68,7 @@ def _free(place: Listening) -> Finding:
 
 
 def is_free(address: str, port: int) -> bool:
-    with socket.socket() as trial:
+    with socket.socket(listening.family(address)) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             trial.bind((address, port))

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import msgspec
 
-from pllib import launch
+from pllib import launch, listening
 from pllib.errors import SettingsError
 from pllib.settings import Serving
 
@@ -91,10 +91,10 @@ def look(folder: Path, findings: list[Finding], serving: Serving) -> None:
 def _answer(file: Path, n_others: int, serving: Serving, found: Seen) -> None:
     place = network.where(serving)
     deadline = time.monotonic() + WAIT_S
-    with socket.socket() as listener:
+    with socket.socket(listening.family(place.address)) as listener:
         _bind(listener, place.address, list(place.candidates()))
         listener.listen()
-        found.address = f"{place.advertised}:{listener.getsockname()[1]}"
+        found.address = listening.authority(place.advertised, listener.getsockname()[1])
         temporary = file.with_suffix(".new")
         temporary.write_text(found.address)
         temporary.rename(file)
@@ -131,7 +131,8 @@ def _bind(listener: socket.socket, address: str, ports: list[int]) -> None:
 
 def _ask(file: Path, found: Seen) -> None:
     host, _, port = _await(file).rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=WAIT_S / 2) as connection:
+    address = listening.plain(host), int(port)
+    with socket.create_connection(address, timeout=WAIT_S / 2) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for _ in range(N_PINGS):
             sent = time.time_ns()

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from harness import SCRIPT, TIMEOUT_S, TRANSFORMATIONS, Site, wait_until
+from harness import SCRIPT, TIMEOUT_S, TRANSFORMATIONS, Site, require_ipv6, wait_until
 
 from pllib.errors import UnavailableError
 from pllib.listening import is_daemon
@@ -43,6 +43,21 @@ def test_a_jobs_indexes_are_not_the_projects(site: Site, tmp_path: Path):
     assert not indexes.exists()
     site.sprov("ingest")
     assert site.sprov("metrics", "@last", "loss", "--csv") == live
+
+
+@pytest.mark.parametrize("host", ["[::1]", "[::]"])
+def test_daemons_bind_ipv6_and_ranks_connect(site: Site, host: str):
+    require_ipv6()
+    start(site, "--bind", f"{host}:40150-40189")
+    site.run("points.py", "10", SPROV_MODE="online")
+    assert site.count("?run a provml:LearningExperimentExecution") == 1
+    assert site.verify()["agree"]
+    assert 40150 <= site.endpoint.tracker_port <= 40189
+    if host == "[::1]":
+        assert site.endpoint.tracker.startswith("tcp://[::1]:")
+        assert site.endpoint.manager.startswith("http://[::1]:")
+    assert not [*site.project.spool.iterdir()]
+    site.stop()
 
 
 def test_the_daemons_of_a_job_end_with_its_script_and_not_on_sigterm(site: Site):

@@ -5,9 +5,19 @@ from __future__ import annotations
 import socket
 
 import pytest
+from harness import TIMEOUT_S, require_ipv6
 
+from manager.protection import host_names
+from pllib import listening
 from pllib.errors import SettingsError, UnavailableError
-from pllib.listening import Listening, default_bind, interface_addresses, parse
+from pllib.listening import (
+    Listening,
+    authority,
+    default_bind,
+    interface_addresses,
+    listen,
+    parse,
+)
 from pllib.project import Endpoint
 from tracker.journal import Journal
 from tracker.server import Server, new_keys
@@ -26,6 +36,40 @@ def test_all_addresses_are_advertised_by_a_name_that_is_not_of_this_host_alone()
     assert found.advertised not in ("", "0.0.0.0", "localhost")
 
 
+@pytest.mark.parametrize(
+    ("bind", "found"),
+    [
+        ("[::1]", Listening("::1", "::1")),
+        ("::1", Listening("::1", "::1")),
+        ("[::1]:4000-4100", Listening("::1", "::1", (4000, 4100))),
+        ("[::1]:4000", Listening("::1", "::1", (4000, 4000))),
+    ],
+)
+def test_an_address_of_ipv6_stands_in_brackets_before_ports(bind: str, found: Listening):
+    require_ipv6()
+    assert parse(bind) == found
+    assert authority(found.address, 7) == "[::1]:7"
+    assert authority("node1", 7) == "node1:7"
+
+
+def test_all_addresses_of_ipv6_are_those_of_ipv4_too():
+    require_ipv6()
+    found = parse("[::]")
+    assert (found.address, found.advertised) == ("::", parse("0.0.0.0").advertised)
+    with listen(found, 1) as made:
+        port = made.getsockname()[1]
+        for host in ("::1", "127.0.0.1"):
+            socket.create_connection((host, port), timeout=TIMEOUT_S).close()
+
+
+def test_a_node_without_ipv4_serves_and_is_reached_by_ipv6(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(listening, "interface_addresses", lambda: {"lo": "::1", "ib0": "fd00::2"})
+    monkeypatch.setattr(listening, "_is_reachable", lambda name: False)
+    assert parse("0.0.0.0:4000") == Listening("::", "fd00::2", (4000, 4000))
+    assert parse("ib0") == Listening("fd00::2", "fd00::2")
+    assert "[fd00::2]" in host_names(parse("ib0"))
+
+
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
 def test_a_host_of_this_machine_may_be_named(name: str):
     assert parse(name).address == "127.0.0.1"
@@ -37,6 +81,7 @@ def test_a_host_of_this_machine_may_be_named(name: str):
         ("ib9", "ib9 is no interface"),
         ("ib9:4000", "Its interfaces are .*lo"),
         ("192.0.2.1:4000", "192.0.2.1 is no interface"),
+        ("[2001:db8::1]:4000", "2001:db8::1 is no interface"),
         ("lo:70000", "'70000' is no range of ports"),
         ("lo:9-8", "'9-8' is no range"),
         ("lo:x", "'x' is no range"),
@@ -54,6 +99,8 @@ def test_what_can_not_be_is_said(bind: str, says: str):
         ("", "", {"SLURM_JOB_ID": "7"}, "0.0.0.0"),
         ("ib0", "40000-40100", {"SLURM_JOB_ID": "7"}, "ib0:40000-40100"),
         ("", "4000", {}, "127.0.0.1:4000"),
+        ("fd00::2", "4000", {}, "[fd00::2]:4000"),
+        ("fd00::2", "", {}, "fd00::2"),
     ],
 )
 def test_a_jobs_daemons_serve_its_other_nodes(interface, ports, environ, bind):
