@@ -17,7 +17,7 @@ from typing import Any
 from pllib.errors import QueryError, UnavailableError
 from pllib.moments import moment
 
-from .duck import add_answer, add_lineages, add_states
+from .duck import add_answer, add_given, add_lineages, add_states
 from .engine import Engine
 from .named import Named, parameters_in, substitute
 from .terms import Bound, bind
@@ -109,8 +109,9 @@ def _sql(
         add_states(connection, engine, _runs(bound, rows), named.tables)
         try:
             if "points" in named.tables:
-                points_relation(connection, engine, _runs(bound, rows))
+                points_relation(connection, engine, _measured(bound, rows))
             if named.views:
+                add_given(connection, {name: each.value for name, each in bound.items()})
                 connection.execute(named.views)
             found = connection.execute(named.sql, values or None)
             columns = [column[0] for column in found.description or ()]
@@ -128,6 +129,13 @@ def _runs(bound: dict[str, Bound], rows: list[Row]) -> list[str]:
     if "run" in bound:
         return [str(bound["run"].value)]
     return sorted({row["run"] for row in rows if row.get("run")})
+
+
+def _measured(bound: dict[str, Bound], rows: list[Row]) -> list[str]:
+    """Return the runs whose points are asked for: of an answer with series, those that have one."""
+    if "run" not in bound and "series" in rows[0]:
+        rows = [row for row in rows if row["series"]]
+    return _runs(bound, rows)
 
 
 def state_of(row: Row) -> str:

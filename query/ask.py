@@ -9,6 +9,7 @@ import click
 from pllib.errors import QueryError
 
 from .cli import FORMATS
+from .engine import Engine
 from .engines import engine_for, job_option
 from .named import Named, Parameter, catalog, find_named
 from .tables import print_rows
@@ -54,6 +55,8 @@ def ask(
     asked = engine_for(_run_of(named, parameters), timeout_s=timeout, live=live, job=job)
     columns, rows = answer(asked, named, parameters)
     _print(named, columns, rows, form)
+    if not rows and any(each.name == "measure" for each in named.parameters):
+        click.echo(f"sprov: {_measures(asked)}", err=True)
 
 
 def _given(pairs: tuple[str, ...], run: str | None) -> dict[str, str]:
@@ -115,6 +118,18 @@ def _print(named: Named, columns: list[str], rows: list[dict[str, Any]], form: s
         click.echo(f"nothing found: {named.title.lower()}")
         return
     print_rows([_plain(row) for row in rows], columns, form)
+
+
+def _measures(engine: Engine) -> str:
+    """Return a line of what runs can be ranked by."""
+    from .answers import ask as answer
+
+    _, rows = answer(engine, find_named("measures"), {})
+    kinds: dict[str, list[str]] = {}
+    for row in rows:
+        kinds.setdefault(str(row["kind"]), []).append(str(row["measure"]))
+    told = [f"{', '.join(names)} ({kind})" for kind, names in kinds.items()]
+    return f"-p measure= takes {'; '.join(told)}" if told else "no run has measured anything"
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

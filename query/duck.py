@@ -2,6 +2,7 @@
 
 * ``answer``: the rows of the SPARQL query, a column for each variable;
 * ``points``: points of series (`query.series`);
+* ``given``: the parameters, in one row;
 * ``entities``, ``activities``, ``edges``, ``settings``: the lineage of each ``answer.target``, as
   in `manager.store.described`, with the target that it is of;
 * ``ranks``, ``attempts``: sessions of ranks and attempts of the runs that are asked for, each with
@@ -74,6 +75,14 @@ def add_answer(connection: DuckDBPyConnection, rows: list[Row]) -> None:
             values = [None if value is None else _text(value) for value in values]
         columns[name] = pa.array(values) if types else pa.nulls(len(values), pa.string())
     connection.register("answer", pa.table(columns))
+
+
+def add_given(connection: DuckDBPyConnection, values: dict[str, Any]) -> None:
+    """Make parameters the table ``given``: a view can't have parameters of its own."""
+    import pyarrow as pa
+
+    if values:
+        connection.register("given", pa.table({name: [value] for name, value in values.items()}))
 
 
 def _text(value: Any) -> str:

@@ -12,9 +12,11 @@ A file is SPARQL below a header of comments::
     # check: file
 
 A parameter is ``$name`` in the query; `query.terms` puts an RDF term in its place.  ``# sparql:``
-names a file with the query, when several share one.  ``# lineage:`` is up or down from each
+names a file with the query, when several share one; what is below the header is a further group of
+it, ``UNION { ... }``.  ``# lineage:`` is up or down from each
 ``?target``.  ``# sql:`` names the tables that the sibling ``.sql`` reads, ``# columns:`` what that
-gives; a table that is not one of `query.duck` is made of these by the SQL of its name.
+gives; a table that is not one of `query.duck` is made of these by the SQL of its name, which finds
+the parameters in the only row of the table ``given``.
 ``# check: file`` compares the answer's path, size and modified with the file system.
 
 Planning of pyoxigraph 0.5.13, as measured: a group that a join, OPTIONAL or UNION begins is planned
@@ -56,6 +58,9 @@ _NAMED = {"job": "4242", "array": "4242"}
 
 TABLES = ("answer", "points", "ranks", "attempts", "entities", "activities", "edges", "settings")
 """Tables of `query.duck`."""
+
+MORE = "# and"
+"""Where a shared query takes a further group of the file that names it."""
 
 _HEADER = re.compile(r"#\s*(\w+):\s*(.*)")
 _PARAMETER = re.compile(r"([a-z]\w*) \(([\w|]+)\)\s*(.*?)\s*— (.+)")
@@ -147,7 +152,7 @@ def _parse(path: Path) -> Named:
     said = {key: value for key, value in header if key != "parameter"}
     sparql = "\n".join(lines[n_header:])
     if "sparql" in said:
-        sparql = (FOLDER / said["sparql"]).read_text("utf-8")
+        sparql = _within((FOLDER / said["sparql"]).read_text("utf-8"), sparql)
     sql, tables = said.get("sql"), _names(said.get("sql"))
     return Named(
         name=name,
@@ -156,7 +161,7 @@ def _parse(path: Path) -> Named:
         parameters=tuple(_parameters(header)),
         sparql=sparql.strip() + "\n",
         lineage=said.get("lineage", ""),  # type: ignore[arg-type]
-        views="".join(
+        views=";\n".join(
             (FOLDER / f"{table}.sql").read_text("utf-8") for table in tables if table not in TABLES
         ),
         sql=(FOLDER / f"{name}.sql").read_text("utf-8") if sql else None,
@@ -164,6 +169,11 @@ def _parse(path: Path) -> Named:
         columns=_names(said.get("columns")),
         check=said.get("check") == "file",
     )
+
+
+def _within(shared: str, own: str) -> str:
+    """Return a shared query, with what a file says itself in place of the shared one's mark."""
+    return shared.replace(MORE, own.strip()) if own.strip() else shared
 
 
 def _parameters(header: list[tuple[str, ...]]) -> Iterator[Parameter]:

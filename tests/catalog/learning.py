@@ -229,6 +229,11 @@ def best_runs(study: Study) -> Iterator[Asked]:
     worst = {**rows[-1], "place": 1}
     yield Asked({"study": "digits", "k": 1, "best": "lowest"}, told([worst], *names))
     yield Asked({"measure": "precision"}, [])  # NaN is never best
+    trials = [
+        {"run": study.one("sweep")["run"], "trial": trial["trial"], "score": 0.5}
+        for trial in study.one("sweep")["trials"]
+    ]
+    yield Asked({"measure": "loss", "best": "lowest", "study": "sweep"}, trials)
 
 
 @answers("result-by-configuration")
@@ -342,3 +347,13 @@ def run_differences(study: Study) -> Iterator[Asked]:
          "other_has": str(other["accuracy"])},
     ]  # fmt: skip
     yield Asked({"run": "again", "other": "seed2"}, rows)
+
+
+@answers("measures")
+def measures(study: Study) -> Iterator[Asked]:
+    yield Asked({"study": "no such study"}, [])
+    rows = [
+        {"measure": "accuracy", "kind": "generated", "runs": 1},
+        {"measure": "loss", "kind": "series", "runs": 1},
+    ]
+    yield Asked({"study": "sweep"}, rows)
