@@ -45,7 +45,7 @@ def main(sprov: str, folder: str, *command: str) -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*PASSED_ON, signal.SIGCHLD})
     script = _start(command, _environment(folder), before)
     status = _wait(script, before)
-    if os.environ.get("SPROV_ENDPOINT"):
+    if os.environ.get("SPROV_MODE") != "off":  # without a tracker, too, dead ranks leave spools
         _stop(sprov, before)
     shutil.rmtree(folder, ignore_errors=True)
     _end(status)
@@ -141,7 +141,10 @@ def _kill(canary: int) -> None:
 
 
 def _stop(sprov: str, mask: Mask) -> None:
-    """End the tracker; what it says is for people, and the job's output is the script's."""
+    """Collect, and end the tracker if there is one.
+
+    What it says is for people, and the job's output is the script's.
+    """
     shim = os.environ.get("SPROV_SRUN_SHIM")
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     environ = {**os.environ, "PATH": os.pathsep.join(f for f in folders if f != shim)}

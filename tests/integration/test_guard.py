@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import TIMEOUT_S, wait_until
+from harness import SCRIPT, TIMEOUT_S, Site, wait_until
 
+from pllib import launch
 from slurm import guard
 
 TELLING = """
@@ -105,12 +106,47 @@ def test_the_end_is_the_scripts_and_nothing_stays(tmp_path, script, status):
     assert not made.node.exists()
 
 
-def test_provenance_is_ended_when_it_was_started(tmp_path):
+@pytest.mark.parametrize(
+    ("environ", "is_stopped"),
+    [
+        ({"SPROV_ENDPOINT": "7"}, True),
+        ({"SPROV_MODE": "offline"}, True),
+        ({}, True),
+        ({"SPROV_MODE": "off"}, False),
+    ],
+)
+def test_provenance_is_ended_unless_there_is_none(tmp_path, environ, is_stopped):
     stop = tmp_path / "sprov"
     stop.write_text('#!/bin/sh\necho "$@" > "${0%/*}/stopped"\n')
     stop.chmod(0o755)
-    assert Guarded(tmp_path, "exit 3", SPROV_ENDPOINT="7").end() == 3
-    assert (tmp_path / "stopped").read_text() == "slurm stop\n"
+    assert Guarded(tmp_path, "exit 3", **environ).end() == 3
+    told = tmp_path / "stopped"
+    assert (told.read_text() if is_stopped else told.exists()) == (is_stopped and "slurm stop\n")
+
+
+def test_what_dead_ranks_left_is_collected_without_a_tracker(site: Site, tmp_path: Path):
+    folder = tmp_path / "job"
+    folder.mkdir()
+    (folder / "rank.py").write_text("""
+import os, signal, pllib
+session = pllib.open()
+session.used(x=1)
+os.kill(os.getpid(), signal.SIGKILL)
+""")
+    (folder / "sprov").symlink_to(SCRIPT)
+    spools = tmp_path / "spools"
+    spools.mkdir(mode=0o700)
+    environ = {
+        "SPROV_DIR": str(site.project.root), "SPROV_MODE": "offline",
+        "SPROV_SPOOL_DIR": str(spools), "SLURM_JOB_ID": "4242",
+        "SLURM_JOB_NODELIST": launch.host(), "SLURMD_NODENAME": launch.host(),
+    }  # fmt: skip
+    made = Guarded(folder, f"{sys.executable} {folder}/rank.py; exit 5", **environ)
+    assert made.end() == 5
+    assert [*spools.glob("*.spool")] == []
+    site.sprov("ingest")
+    (row,) = site.select("SELECT ?outcome { ?s sprov:outcome ?outcome }")
+    assert row["outcome"] == "killed"
 
 
 def test_a_login_shell_that_sets_path_anew_still_finds_the_srun_that_records(tmp_path):
