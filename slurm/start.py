@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import click
 
-from pllib import launch, listening, telling
+from pllib import launch, listening, redaction, telling
 from pllib.errors import Error
 from pllib.places import own_place
 from pllib.project import Project, find_or_new, read_endpoint
@@ -150,6 +150,16 @@ def _account(project: Project, name: str) -> None:
         return  # `sprov slurm sync` finds out later
 
 
+def _is_readable(project: Project) -> bool:
+    """Tell whether ranks can read the settings, without which they record nothing."""
+    try:
+        redaction.load(project.config, os.environ)
+        from_process(project.config)
+    except Error:
+        return False
+    return True
+
+
 def _without(project: Project | None, exc: Error | OSError) -> tuple[dict[str, str], str]:
     """Return what lets ranks go on without a tracker, and what that means.
 
@@ -158,7 +168,7 @@ def _without(project: Project | None, exc: Error | OSError) -> tuple[dict[str, s
     """
     cause = exc if isinstance(exc, OSError) else exc.__cause__
     is_unwritable = isinstance(cause, OSError) and cause.errno in _UNWRITABLE
-    if project is None or is_unwritable:
+    if project is None or is_unwritable or not _is_readable(project):
         return {"SPROV_MODE": "off"}, "nothing of this job is recorded"
     spools = os.environ.get("SPROV_SPOOL_DIR") or str(own_place())
     found = {"SPROV_DIR": str(project.root), "SPROV_MODE": "offline", "SPROV_SPOOL_DIR": spools}

@@ -93,3 +93,17 @@ def test_a_wrong_name_in_the_settings_is_said_and_the_job_has_provenance(cluster
     (line,) = cluster.submit()
     assert "'nmaes'" in line
     assert any("/.sprov/submitted/" in word for word in cluster.words)
+
+
+@pytest.mark.parametrize("fault", [broken_settings, broken_pattern, unwritable, of_another])
+def test_a_job_runs_on_where_the_project_is_at_fault(cluster: Cluster, fault):
+    """What is said holds for its ranks: they are not told to keep what they can't."""
+    fault(cluster.folder)
+    program = 'eval "$(sprov slurm start --export)" && env | grep ^SPROV_'
+    done = subprocess.run(
+        ["sh", "-ec", f'PATH={Path(SCRIPT).parent}:"$PATH"; {program}'],
+        cwd=cluster.folder, env={**cluster.environ, "SLURM_JOB_ID": "17"}, text=True,
+        capture_output=True, timeout=TIMEOUT_S, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "SPROV_MODE=off\n"), done.stderr
+    assert done.stderr.splitlines()[-1].endswith("nothing of this job is recorded")
