@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from operator import index
-from time import perf_counter_ns, time_ns
+from time import perf_counter_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex
 
@@ -154,9 +154,8 @@ class Stage(Execution):
     """
 
     __slots__ = (
-        "_began", "_clock", "_is_over", "_known", "_outer", "_parent", "_session", "_values",
-        "index", "kind", "label", "name", "occurrences", "only_rank", "path", "seq", "started_ns",
-        "step",
+        "_began", "_is_over", "_known", "_outer", "_parent", "_session", "_values", "index", "kind",
+        "label", "name", "occurrences", "only_rank", "path", "seq", "step",
     )  # fmt: skip
 
     def __init__(
@@ -211,7 +210,7 @@ class Stage(Execution):
         if self.kind not in STAGES and self.kind != TRIAL:
             self._known = parent._known
         innermost.set(self)
-        at_ns = time_ns()
+        at_ns = session.now_ns()
         if self.kind in STAGES:
             self._began = session.guard(resources.used)
         session.write(
@@ -234,7 +233,7 @@ class Stage(Execution):
             return
         self._is_over = True
         leave(self, error)
-        session, at_ns = self._session, time_ns()
+        session, at_ns = self._session, self._session.now_ns()
         if isinstance(error, GeneratorExit):
             from .unwinding import note_left  # few programs need it
 
@@ -342,7 +341,6 @@ class Transformation(Execution, msgspec.Struct, eq=False, gc=False):
     _pieces: list[Handles] | None = None
     _outer: Any = None
     seq: int = -1
-    started_ns: int = 0
     _clock: int = 0
 
     kind: ClassVar[str] = "transformation"  # type: ignore[misc]
@@ -373,7 +371,6 @@ class Transformation(Execution, msgspec.Struct, eq=False, gc=False):
         if outer is None or outer._session is not session:
             outer = self._parent
         self._outer = outer
-        self.started_ns = time_ns()
         # Only now: the sender and signal handlers may look at it from here on.
         session.open_transformations[seq] = self
         innermost.set(self)
@@ -416,6 +413,10 @@ class Transformation(Execution, msgspec.Struct, eq=False, gc=False):
     def _known(self) -> dict[str, bytes]:  # type: ignore[override]
         return self._within()._known if self._outer is None else self._outer._known
 
+    @property
+    def started_ns(self) -> int:
+        return self._clock + self._session.clock_offset
+
     def parent_seq(self) -> int:
         return int(self._outer.seq)
 
@@ -443,7 +444,8 @@ class Transformation(Execution, msgspec.Struct, eq=False, gc=False):
                     record = _pack(
                         (
                             TRANSFORMATION_TAG, self.seq, self._outer.seq, number,
-                            self.started_ns, duration_ns, self._used_values, made,
+                            self._clock + session.clock_offset, duration_ns, self._used_values,
+                            made,
                         )
                     )  # fmt: skip
                     length = len(record)

@@ -9,7 +9,6 @@ import os
 import re
 from _blake2 import blake2b
 from collections.abc import Mapping
-from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from .data import Checkpoint
@@ -49,7 +48,7 @@ def adapt(execution: Recording, name: str, value: Any, step: Any) -> None:
     if known.get(full) == mark:
         return
     number = execution.default_step() if step is None else as_step(step)
-    seq, at_ns = execution._session.next_seq(), time_ns()
+    seq, at_ns = execution._session.next_seq(), execution._session.now_ns()
     execution._session.write(
         (execution.kind, execution.name, [full], []),
         lambda sig: encode(Adapted(seq, execution.seq, sig, data, number, at_ns)),

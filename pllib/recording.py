@@ -10,7 +10,7 @@ import os
 import struct
 from collections.abc import Mapping
 from contextvars import ContextVar
-from time import time_ns
+from time import perf_counter_ns
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -96,13 +96,14 @@ class Recording:
                         seq = next(session.sequence)
                         if number is None:
                             line.pack(
-                                writer.map, at + 4, HEAD, seq, line.middle, time_ns(), F64, value
-                            )
+                                writer.map, at + 4, HEAD, seq, line.middle,
+                                perf_counter_ns() + session.clock_offset, F64, value,
+                            )  # fmt: skip
                             writer.words[at >> 2] = line.length
                         else:
                             pack_stepped(
                                 writer.map, at + 4, HEAD, seq, line.start, number, U64,
-                                time_ns(), F64, value,
+                                perf_counter_ns() + session.clock_offset, F64, value,
                             )  # fmt: skip
                             writer.words[at >> 2] = STEPPED_BYTES
                         writer.at = stop
@@ -203,7 +204,7 @@ class Recording:
 
     def _generated_some(self, values: Mapping[str, Any]) -> Handles:
         names, data = _split(values)
-        seq, at_ns = self._session.next_seq(), time_ns()
+        seq, at_ns = self._session.next_seq(), self._session.now_ns()
         self._session.write(
             (self.kind, self.name, NOTHING, names),
             lambda sig: encode(Generated(seq, self.seq, sig, data, at_ns)),
@@ -216,7 +217,7 @@ class Recording:
         number = self.default_step() if step is None else as_step(step)
         shape = session.shape(self.kind, self.name, NOTHING, [interned(name)])
         measured_in = None if unit is None else interned(unit)
-        seq, at_ns = session.next_seq(), time_ns()
+        seq, at_ns = session.next_seq(), session.now_ns()
         writer = session.write_shaped(
             shape, lambda sig: encode(Metric(seq, self.seq, sig, number, at_ns, point, measured_in))
         )

@@ -22,7 +22,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import ends, resources
+from . import clock, ends, resources
+from .clock import Clock
 from .execution import (
     Execution,
     Transformation,
@@ -33,12 +34,12 @@ from .execution import (
 from .foreign import is_theirs, suppressing
 from .losses import Losses
 from .recording import NOTHING, innermost
-from .records import ROOT, Closed, Context, Declared, Ended, Started, encode
-from .series import Line, merged
+from .records import ROOT, Closed, Context, Declared, Ended, Facts, Started, encode
+from .series import merged
 from .shape import Shape, Shapes
 from .spool import Chunk, Spool
 from .values import as_text, interned
-from .writer import WRITE_S, Writer
+from .writer import WRITE_S, Held, Local, Writer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,35 +56,13 @@ MAX_LEFT = 32
 """Loops over sections that one exception goes past: more are not looked at."""
 
 
-class _Local(threading.local):
-    """A thread's writer; a thread that has none yet sees None."""
-
-    writer: Writer | None = None
-    lines: dict[Any, Line] = {}
-    held: _Held | None = None
-
-
-class _Held:
-    """Goes with its thread, and leaves the thread's writer to the next one."""
-
-    __slots__ = ("_idle", "_writer")
-
-    def __init__(self, writer: Writer, idle: deque[Writer]) -> None:
-        self._writer = writer
-        self._idle = idle
-
-    def __del__(self) -> None:
-        if not self._writer.busy:
-            self._idle.append(self._writer)
-
-
 class Session(Execution):
     """One process's part of a run; `pllib.open` makes it."""
 
     # Those that every capture reads: past 30 attributes CPython 3.11 looks them up more slowly.
     __slots__ = (
-        "__dict__", "__weakref__", "_began", "local", "open_transformations", "sampler", "sequence",
-        "shapes",
+        "__dict__", "__weakref__", "_began", "clock_offset", "local", "open_transformations",
+        "sampler", "sequence", "shapes",
     )  # fmt: skip
 
     def __init__(
@@ -95,6 +74,9 @@ class Session(Execution):
         finder: Finder | None,
     ) -> None:
         self._session = self
+        self._wall_clock, self._host = Clock(), context.host
+        self.clock_offset = self._wall_clock.offset_ns
+        """What the monotonic clock lacks to the time of records."""
         self._settings = settings
         self._spool = spool
         self._context = encode(context)
@@ -119,7 +101,7 @@ class Session(Execution):
         self._shapes = Shapes()
         self.shapes: dict[str, Shape] = {}
         """The shape that transformations of a name had last."""
-        self.local = _Local()
+        self.local = Local()
         self.lost = Losses()
         """Reason to number of records that were not kept."""
         self.sequence = itertools.count()
@@ -146,6 +128,10 @@ class Session(Execution):
     @property
     def spool_path(self) -> Path:
         return self._spool.path
+
+    def now_ns(self) -> int:
+        """Return the time of what is recorded now, UTC nanoseconds since 1970."""
+        return time.perf_counter_ns() + self.clock_offset
 
     def next_seq(self) -> int:
         return next(self.sequence)
@@ -229,7 +215,7 @@ class Session(Execution):
             writer = Writer(self._spool, self._context, self._leases, self._sender.retire)
             self._writers.append(writer)
         self.local.writer, self.local.lines = writer, writer.lines
-        self.local.held = _Held(writer, self._idle)
+        self.local.held = Held(writer, self._idle)
         return writer
 
     def declare(self, declared: Declared) -> None:
@@ -288,6 +274,7 @@ class Session(Execution):
         if now - self._tick_at < self._settings.flush_age_s:
             return
         self._tick_at = now
+        self.guard(self._look_at_clock)
         before_ns = time.perf_counter_ns() - int(self._settings.flush_age_s * 1e9)
         for execution in list(self.open_transformations.values()):
             is_long = 0 < execution._clock < before_ns  # 0 as long as it is being entered
@@ -295,6 +282,14 @@ class Session(Execution):
                 self._announced.add(execution.seq)
                 self.guard(self._announce, execution)
         self._announced.intersection_update(list(self.open_transformations))
+
+    def _look_at_clock(self) -> None:
+        """Record that the wall clock was set; times go on by the monotonic one."""
+        if step_ns := self._wall_clock.step():
+            text = clock.told(step_ns, self._host)
+            facts = encode(Facts(self.next_seq(), {f"{clock.FACT}{self.rank}": text}))
+            self.write((self.kind, self.name, NOTHING, NOTHING), lambda _: facts)
+            self.tell(f"the clock was {text}; what is recorded goes on by the monotonic clock")
 
     def _announce(self, execution: Transformation) -> None:
         self.write(
@@ -370,7 +365,8 @@ class Session(Execution):
         self._stop_others()
         self.guard(self._summarise)
         self._spool.release_spare()
-        at_ns = time.time_ns()
+        self.guard(self._look_at_clock)
+        at_ns = self.now_ns()
         plain = (self.kind, self.name, NOTHING, NOTHING)
         took = None if self._began is None else self.guard(resources.used_since, self._began)
         said = describe_error(error)
@@ -397,7 +393,7 @@ class Session(Execution):
     def abandon(self) -> None:
         """In a forked child: capture nothing; the parent's session goes on in the parent."""
         self.is_closed = self._closing = True
-        self.local = _Local()
+        self.local = Local()
         self.lost = Losses()
         self.open_transformations = {}
         atexit.unregister(self.end_with_process)

@@ -11,7 +11,9 @@ another writer.
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +24,28 @@ from .spool import Chunk, Spool
 
 WRITE_S = 0.1
 """When a session ends, what a thread may take to finish the record that it is writing."""
+
+
+class Local(threading.local):
+    """A thread's writer; a thread that has none yet sees None."""
+
+    writer: Writer | None = None
+    lines: dict[Any, Line] = {}
+    held: Held | None = None
+
+
+class Held:
+    """Goes with its thread, and leaves the thread's writer to the next one."""
+
+    __slots__ = ("_idle", "_writer")
+
+    def __init__(self, writer: Writer, idle: deque[Writer]) -> None:
+        self._writer = writer
+        self._idle = idle
+
+    def __del__(self) -> None:
+        if not self._writer.busy:
+            self._idle.append(self._writer)
 
 
 class Writer:

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from pllib.clock import FACT as CLOCK_STEP
+
 from .tables import print_table, short
 from .tree import one_line
 
@@ -46,6 +48,9 @@ def print_run(found: Row) -> None:
         click.echo(f"{'tags':<11}{', '.join(map(one_line, found['tags']))}")
     if found.get("redacted"):
         click.echo(f"{'redacted':<11}{found['redacted']:,} (sprov ask redacted)")
+    for name, text in sorted(found["facts"].items()):
+        if name.startswith(CLOCK_STEP):
+            click.echo(f"{'clock':<11}{one_line(text)}; times go on by the monotonic clock")
     for source in found["resumed_from"]:
         click.echo(f"{'resumed':<11}{_source(source)}")
     for section, (title, columns) in _SECTIONS.items():
