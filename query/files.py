@@ -14,7 +14,7 @@ import msgspec
 
 from pllib.contents import FileChangedError, digest_of
 from pllib.data import Directory, File, version_of
-from pllib.moments import nanoseconds, sortable
+from pllib.moments import date_time, nanoseconds, sortable
 from pllib.records import MIN_CONTENT_BYTES, FileVersion
 
 from .engine import Engine
@@ -36,8 +36,12 @@ SELECT DISTINCT ?file ?path ?size ?modified ?version ?digest WHERE {{
   ?file {which} ; sprov:path ?path ; sprov:size ?size ; sprov:modified ?modified .
   OPTIONAL {{ ?file sprov:version ?version }}
   OPTIONAL {{ ?file prov:specializationOf/sprov:digest ?digest }}
+  {only}
 }} ORDER BY DESC(?modified) ?file LIMIT {most}
 """
+
+_DIRECTORY = "FILTER(BOUND(?version))"
+_FILE = "FILTER(!BOUND(?version))"
 
 _TOUCHED = """
 SELECT ?file ?how ?run ?job ?plan (MIN(?began) AS ?at) WHERE {{
@@ -100,28 +104,27 @@ def identify(engine: Engine, name: str) -> Identity:
     """Say which recorded version a file or directory is."""
     now = _version(name)
     path = now.path if isinstance(now, FileVersion) else os.path.realpath(name)
-    here = versions(engine, f"sprov:path {string(path)}")
+    of_path = f"sprov:path {string(path)}"
+    here = versions(engine, of_path)
     if isinstance(now, str):
         return Identity(name, "not comparable", now, tell_whose(engine, here))
-    if same := [version for version in here if _is_as(version, now)]:
+    if same := _same(engine, of_path, now):
         return Identity(name, "unchanged", "", tell_whose(engine, same))
     if named := [version for version in here if _is_named(version)]:
         reason = "the program gave its version a name, which does not tell what is in it"
         return Identity(name, "not comparable", reason, tell_whose(engine, named))
-    sized = versions(engine, f"sprov:size {now.size}")
-    alike = [version for version in sized if _may_hold_the_same(version, now)]
     try:
-        digest = f"blake2b:{_read(name, now)}" if alike else ""
+        alike = _alike(engine, name, now)
     except (OSError, FileChangedError) as exc:
         reason = getattr(exc, "strerror", None) or "it is being written"
         return Identity(name, "not comparable", reason, tell_whose(engine, here))
-    if alike := [version for version in alike if version.digest == digest]:
+    if alike:
         touched = [version for version in alike if version.path == now.path]
         state: State = "same content" if touched else "copy"
         return Identity(name, state, "", tell_whose(engine, touched or alike))
     if here:
         return Identity(name, "changed", _difference(here[0], now), tell_whose(engine, here))
-    return Identity(name, "unknown", _why_unknown(now, sized))
+    return Identity(name, "unknown", _why_unknown(engine, now))
 
 
 def _version(name: str) -> FileVersion | str:
@@ -130,19 +133,42 @@ def _version(name: str) -> FileVersion | str:
     return found if isinstance(found, FileVersion) else found.reason
 
 
-def _why_unknown(now: FileVersion, sized: Sequence[Version]) -> str:
+def _same(engine: Engine, of_path: str, now: FileVersion) -> list[Version]:
+    """Return versions of this path that are what is there, by size and time or by manifest.
+
+    The store is not compared: a node's own disk has another name after each boot.
+    """
+    at = date_time(now.mtime_ns, digits=9)
+    only = f'FILTER(?size = {now.size} && ?modified = "{at}"^^xsd:dateTime)'
+    return [one for one in versions(engine, of_path, only) if one.version == now.version]
+
+
+def _alike(engine: Engine, name: str, now: FileVersion) -> list[Version]:
+    """Return the versions that hold the same; it is read only if one of its size has a digest."""
+    only = f"{_DIRECTORY if now.version else _FILE} FILTER(BOUND(?digest))"
+    if not versions(engine, f"sprov:size {now.size}", only, most=1):
+        return []
+    digest = string(f"blake2b:{_read(name, now)}")
+    return versions(engine, f"prov:specializationOf/sprov:digest {digest}", only)
+
+
+def _why_unknown(engine: Engine, now: FileVersion) -> str:
     reason = "no record speaks of its path or of what it holds"
-    n_undigested = sum(version.digest is None for version in sized)
     if now.size < MIN_CONTENT_BYTES:
         return f"{reason}; files under {MIN_CONTENT_BYTES:,} bytes are known by their path alone"
-    if n_undigested:
-        return f"{reason}; {n_undigested:,} of its size were recorded without a digest"
+    undigested = versions(engine, f"sprov:size {now.size}", "FILTER(!BOUND(?digest))")
+    if undigested:
+        return f"{reason}; {len(undigested):,} of its size were recorded without a digest"
     return reason
 
 
-def versions(engine: Engine, which: str) -> list[Version]:
-    """Return recorded versions, the newest first."""
-    rows = engine.select(_VERSIONS.format(which=which, most=MAX_VERSIONS))
+def versions(engine: Engine, which: str, only: str = "", most: int | None = None) -> list[Version]:
+    """Return recorded versions, the newest first.
+
+    Args:
+        which, only: What they have, and a filter, as SPARQL.
+    """
+    rows = engine.select(_VERSIONS.format(which=which, only=only, most=most or MAX_VERSIONS))
     return [
         Version(
             row["file"], row["path"], int(row["size"]), row["modified"], row.get("digest"),
@@ -157,25 +183,11 @@ def _is_named(version: Version) -> bool:
     return bool(version.version) and version.size == 0 and _nanoseconds(version.modified) == 0
 
 
-def _is_as(version: Version, now: FileVersion) -> bool:
-    """Tell whether a version of this path is what is there, by size and time or by manifest.
-
-    The store is not compared: a node's own disk has another name after each boot.
-    """
-    if version.version != now.version or version.size != now.size:
-        return False
-    return _nanoseconds(version.modified) == now.mtime_ns
-
-
 def _nanoseconds(moment: str) -> int | None:
     try:
         return nanoseconds(moment)
     except ValueError:  # of an import
         return None
-
-
-def _may_hold_the_same(version: Version, now: FileVersion) -> bool:
-    return version.digest is not None and bool(version.version) == bool(now.version)
 
 
 def _read(name: str, now: FileVersion) -> str:

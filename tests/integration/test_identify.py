@@ -262,3 +262,21 @@ def test_a_question_about_a_file_is_about_the_one_in_hand(here: Site):
     assert done.returncode == 0
     assert "data.csv is changed" in done.stderr
     Path("data.csv").write_text(changed)
+
+
+def test_an_old_version_is_found_however_many_are_newer(here: Site, monkeypatch):
+    from query import files
+
+    train = str(here.folder / "train.py")
+    here.run(train, "older", "epochs.pt")
+    shutil.copy2("epochs.pt", "kept.pt")
+    here.sprov("ingest")
+    here.run(train, "newer", "epochs.pt")
+    here.sprov("ingest")
+    monkeypatch.setattr(files, "MAX_VERSIONS", 1)
+    copied = found("kept.pt")
+    assert (copied.state, paths(copied)) == ("copy", ["epochs.pt"])
+    Path("kept.pt").rename("epochs.pt")
+    restored = found("epochs.pt")
+    assert restored.state == "unchanged"
+    assert [one.id for one in restored.versions] == [one.id for one in copied.versions]
