@@ -131,8 +131,17 @@ class Site:
 
     @property
     def has_manager(self) -> bool:
-        """Whether an endpoint file tells of one: it need not live."""
-        return any(read_endpoint(path).manager for path in self.project.endpoints.glob("*.json"))
+        """Whether an endpoint file tells of one that lives, or that our `sprov serve` revives."""
+        known = [read_endpoint(path) for path in self.project.endpoints.glob("*.json")]
+        return any(
+            endpoint.manager
+            and (
+                self.server is not None
+                or endpoint.host not in ("", os.uname().nodename)
+                or Path(f"/proc/{endpoint.manager_pid}").exists()
+            )
+            for endpoint in known
+        )
 
     def kill(self, daemon: str) -> None:
         """SIGKILL the tracker or the manager, and wait until another is in its place."""
