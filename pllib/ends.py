@@ -32,15 +32,15 @@ def enrol(session: Session) -> None:
         _watches_forks = True
         os.register_at_fork(after_in_child=_abandon_all)
     _sessions.append(session)
-    atexit.register(session.end_with_process)
+    atexit.register(session._end_with_process)
     processes, util = map(sys.modules.get, ("multiprocessing.process", "multiprocessing.util"))
     if processes is not None and util is not None and processes.parent_process() is not None:
-        util.Finalize(None, session.end_with_worker, exitpriority=0)
+        util.Finalize(None, session._end_with_worker, exitpriority=0)
 
 
 def dismiss(session: Session) -> None:
     """Forget a session that is closed."""
-    atexit.unregister(session.end_with_process)
+    atexit.unregister(session._end_with_process)
     if session in _sessions:
         _sessions.remove(session)
 
@@ -67,7 +67,7 @@ def close_replaced() -> None:
     if not is_interactive():
         return
     for session in [*_sessions]:
-        if session.opener == threading.get_ident() and not session.is_managed:
+        if session._opener == threading.get_ident() and not session.is_managed:
             session.tell(f"run {session.run[:8]} is closed, since another session is opened here")
             session.close()
 

@@ -193,7 +193,7 @@ class Stage(Execution):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._session.guard(self.end, error)
+        self._session.guard(self._end, error)
 
     def _begin(self) -> None:
         parent = self._outer = self._parent._within()
@@ -210,7 +210,7 @@ class Stage(Execution):
         if self.kind not in STAGES and self.kind != TRIAL:
             self._known = parent._known
         innermost.set(self)
-        at_ns = session.now_ns()
+        at_ns = session._now_ns()
         if self.kind in STAGES:
             self._began = session.guard(resources.used)
         session.write(
@@ -227,13 +227,13 @@ class Stage(Execution):
                 session.guard(self.start_with, values)
         self._values = NOTHING
 
-    def end(self, error: BaseException | None) -> None:
+    def _end(self, error: BaseException | None) -> None:
         """Write the end, unless what is around it ended with an error and has done so."""
         if self._is_over:
             return
         self._is_over = True
         leave(self, error)
-        session, at_ns = self._session, self._session.now_ns()
+        session, at_ns = self._session, self._session._now_ns()
         if isinstance(error, GeneratorExit):
             from .unwinding import note_left  # few programs need it
 
@@ -267,8 +267,8 @@ def leave(execution: Stage | Session, error: BaseException | None) -> None:
         return
     for part in parts if inner is execution else ():
         if isinstance(part, Stage) and part._session is session:
-            part.end(error)
-    if session.left:
+            part._end(error)
+    if session._left:
         from .unwinding import tell_causes
 
         tell_causes(session, error)
@@ -415,7 +415,7 @@ class Transformation(Execution, msgspec.Struct, eq=False, gc=False):
 
     @property
     def started_ns(self) -> int:
-        return self._clock + self._session.clock_offset
+        return self._clock + self._session._clock_offset
 
     def parent_seq(self) -> int:
         return int(self._outer.seq)
@@ -444,7 +444,7 @@ class Transformation(Execution, msgspec.Struct, eq=False, gc=False):
                     record = _pack(
                         (
                             TRANSFORMATION_TAG, self.seq, self._outer.seq, number,
-                            self._clock + session.clock_offset, duration_ns, self._used_values,
+                            self._clock + session._clock_offset, duration_ns, self._used_values,
                             made,
                         )
                     )  # fmt: skip

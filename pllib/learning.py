@@ -48,7 +48,7 @@ def adapt(execution: Recording, name: str, value: Any, step: Any) -> None:
     if known.get(full) == mark:
         return
     number = execution.default_step() if step is None else as_step(step)
-    seq, at_ns = execution._session.next_seq(), execution._session.now_ns()
+    seq, at_ns = execution._session.next_seq(), execution._session._now_ns()
     execution._session.write(
         (execution.kind, execution.name, [full], []),
         lambda sig: encode(Adapted(seq, execution.seq, sig, data, number, at_ns)),

@@ -265,7 +265,7 @@ def _nothing(*args: Any, **more: Any) -> None:
 
 
 for _name in (
-    "abandon", "begin", "declare", "default_step", "end", "end_with_process", "end_with_worker",
+    "abandon", "begin", "declare", "default_step",
     "failed", "forget", "guard", "handles", "interrupted", "lose", "next_seq", "parent_seq",
     "shape", "shape_of", "start_with", "tell", "tick", "write", "write_shaped",
 ):  # fmt: skip

@@ -97,13 +97,13 @@ class Recording:
                         if number is None:
                             line.pack(
                                 writer.map, at + 4, HEAD, seq, line.middle,
-                                perf_counter_ns() + session.clock_offset, F64, value,
+                                perf_counter_ns() + session._clock_offset, F64, value,
                             )  # fmt: skip
                             writer.words[at >> 2] = line.length
                         else:
                             pack_stepped(
                                 writer.map, at + 4, HEAD, seq, line.start, number, U64,
-                                perf_counter_ns() + session.clock_offset, F64, value,
+                                perf_counter_ns() + session._clock_offset, F64, value,
                             )  # fmt: skip
                             writer.words[at >> 2] = STEPPED_BYTES
                         writer.at = stop
@@ -204,7 +204,7 @@ class Recording:
 
     def _generated_some(self, values: Mapping[str, Any]) -> Handles:
         names, data = _split(values)
-        seq, at_ns = self._session.next_seq(), self._session.now_ns()
+        seq, at_ns = self._session.next_seq(), self._session._now_ns()
         self._session.write(
             (self.kind, self.name, NOTHING, names),
             lambda sig: encode(Generated(seq, self.seq, sig, data, at_ns)),
@@ -217,7 +217,7 @@ class Recording:
         number = self.default_step() if step is None else as_step(step)
         shape = session.shape(self.kind, self.name, NOTHING, [interned(name)])
         measured_in = None if unit is None else interned(unit)
-        seq, at_ns = session.next_seq(), session.now_ns()
+        seq, at_ns = session.next_seq(), session._now_ns()
         writer = session.write_shaped(
             shape, lambda sig: encode(Metric(seq, self.seq, sig, number, at_ns, point, measured_in))
         )

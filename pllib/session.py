@@ -61,7 +61,7 @@ class Session(Execution):
 
     # Those that every capture reads: past 30 attributes CPython 3.11 looks them up more slowly.
     __slots__ = (
-        "__dict__", "__weakref__", "_began", "clock_offset", "local", "open_transformations",
+        "__dict__", "__weakref__", "_began", "_clock_offset", "local", "open_transformations",
         "sampler", "sequence", "shapes",
     )  # fmt: skip
 
@@ -75,7 +75,7 @@ class Session(Execution):
     ) -> None:
         self._session = self
         self._wall_clock, self._host = Clock(), context.host
-        self.clock_offset = self._wall_clock.offset_ns
+        self._clock_offset = self._wall_clock.offset_ns
         """What the monotonic clock lacks to the time of records."""
         self._settings = settings
         self._spool = spool
@@ -84,7 +84,7 @@ class Session(Execution):
         self._writers: list[Writer] = []
         self._idle: deque[Writer] = deque()
         self.is_closed = self.is_managed = self._closing = False
-        self.opener = threading.get_ident()
+        self._opener = threading.get_ident()
         last = ends.last_error()
         self._last_error_id = 0 if last is None else id(last)
         self._closer = 0
@@ -108,7 +108,7 @@ class Session(Execution):
         self.seq = next(self.sequence)
         self.open_transformations: dict[int, Transformation] = {}
         self.occurrences: dict[str, tuple[int, int]] = {}
-        self.left: deque[Left] = deque(maxlen=MAX_LEFT)
+        self._left: deque[Left] = deque(maxlen=MAX_LEFT)
         """Executions that ended with their generators, the last ones."""
         self.sampler: Sampler | None = None
         self._began = self.guard(resources.used)
@@ -129,9 +129,9 @@ class Session(Execution):
     def spool_path(self) -> Path:
         return self._spool.path
 
-    def now_ns(self) -> int:
+    def _now_ns(self) -> int:
         """Return the time of what is recorded now, UTC nanoseconds since 1970."""
-        return time.perf_counter_ns() + self.clock_offset
+        return time.perf_counter_ns() + self._clock_offset
 
     def next_seq(self) -> int:
         return next(self.sequence)
@@ -312,14 +312,14 @@ class Session(Execution):
         """
         self._close(timeout_s, error, with_process=False)
 
-    def end_with_process(self) -> None:
+    def _end_with_process(self) -> None:
         """Close at the end of the process: by an exception that nobody caught, or in order."""
         self._close(None, ends.uncaught(self._last_error_id), with_process=True)
 
-    def end_with_worker(self) -> None:
+    def _end_with_worker(self) -> None:
         """Close at the end of a process of multiprocessing, which runs this in a `finally`.
 
-        From Python 3.13 on `end_with_process` is called there too, when the exception is gone.
+        From Python 3.13 on `_end_with_process` is called there too, when the exception is gone.
         """
         self._close(None, sys.exc_info()[1], with_process=False)
 
@@ -366,7 +366,7 @@ class Session(Execution):
         self.guard(self._summarise)
         self._spool.release_spare()
         self.guard(self._look_at_clock)
-        at_ns = self.now_ns()
+        at_ns = self._now_ns()
         plain = (self.kind, self.name, NOTHING, NOTHING)
         took = None if self._began is None else self.guard(resources.used_since, self._began)
         said = describe_error(error)
@@ -396,4 +396,4 @@ class Session(Execution):
         self.local = Local()
         self.lost = Losses()
         self.open_transformations = {}
-        atexit.unregister(self.end_with_process)
+        atexit.unregister(self._end_with_process)

@@ -51,7 +51,7 @@ class Left(NamedTuple):
 def note_left(stage: Stage, ended_ns: int) -> None:
     """Remember an execution that ended with its generator."""
     left = Left(stage.kind, stage.name, stage.seq, ended_ns, _places())
-    stage._session.left.append(left)
+    stage._session._left.append(left)
 
 
 def tell_causes(session: Session, error: BaseException) -> None:
@@ -59,10 +59,10 @@ def tell_causes(session: Session, error: BaseException) -> None:
 
     Each has a second record of the same end: the first one was written when nobody knew.
     """
-    for left in [*session.left]:
+    for left in [*session._left]:
         cause = next((one for one in _chain(error) if _went_past(one, left.places)), None)
         if cause is not None:
-            session.left.remove(left)
+            session._left.remove(left)
             ended = Ended(session.next_seq(), left.seq, left.ended_ns, describe_error(cause))
             session.write((left.kind, left.name, NOTHING, NOTHING), _as_is(encode(ended)))
 
