@@ -19,15 +19,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import struct
-import time
-import zlib
 from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from .errors import LogCorruptError, LogError, LogVersionError, NotALogError
+from . import locks
+from .errors import LogCorruptError
 from .frame import (
     FRAME_BYTES,
     FRAME_MAGIC,
@@ -48,7 +46,18 @@ from .frame import (
     seal_header,
     unpack_frame,
 )
-from .records import UNDECODABLE
+from .header import (
+    COPY_AT,
+    FILE_MAGIC,
+    FORMAT_VERSION,
+    HEADER_BYTES,
+    FileHeader,
+    Owner,
+    locked,
+    new_header,
+    pack_file_header,
+    read_file_header,
+)
 from .regular import open_regular
 from .scan import Scan
 from .sharing import open_file, sync_folder
@@ -57,99 +66,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
-    "FRAME_BYTES", "FRAME_MAGIC", "MAX_PAYLOAD_BYTES", "RAW", "ZLIB", "FileHeader", "Frame",
-    "LogReader", "LogWriter", "Owner", "frame_key", "frame_of", "new_file", "new_header",
-    "open_header", "pack_file_header", "record_bodies", "record_bytes", "seal_header",
-    "sync_folder", "unpack_frame",
+    "COPY_AT", "FILE_MAGIC", "FORMAT_VERSION", "FRAME_BYTES", "FRAME_MAGIC", "HEADER_BYTES",
+    "MAX_PAYLOAD_BYTES", "RAW", "ZLIB", "FileHeader", "Frame", "LogReader", "LogWriter", "Owner",
+    "frame_key", "frame_of", "locked", "new_file", "new_header", "open_header", "pack_file_header",
+    "record_bodies", "record_bytes", "seal_header", "sync_folder", "unpack_frame",
 ]  # fmt: skip
-
-FORMAT_VERSION = 1
-FILE_MAGIC = b"SPROVLOG"
-HEADER_BYTES = 4096
-COPY_AT = 2048
-
-_FILE = struct.Struct("<8sHHI16sQII")  # magic, version, flags, stride, log id, ns, owner len, crc
-
-
-class Owner(msgspec.Struct, array_like=True, frozen=True):
-    """The process that a log belongs to; nobody takes a log while its owner lives."""
-
-    host: str
-    boot_id: str
-    pid: int
-    started: float
-    """Process start time, seconds since boot, as the kernel counts it."""
-    run: str = ""
-    """The run that it is of: a spool whose frames are all elsewhere does not say it."""
-    job: str = ""
-    """The Slurm job, for other hosts: it is over when the job is."""
-    project: str = ""
-    """`Project.key`: spools of several projects may lie in one folder."""
-
-
-class FileHeader(msgspec.Struct, frozen=True):
-    """The first 4 KiB of a log; `stride` is 0 in a packed log."""
-
-    log_id: bytes
-    stride: int
-    created_ns: int
-    owner: Owner
-
-
-def pack_file_header(header: FileHeader) -> bytes:
-    owner = msgspec.msgpack.encode(header.owner)
-    fields = (FORMAT_VERSION, 0, header.stride, header.log_id, header.created_ns, len(owner))
-    crc = zlib.crc32(_FILE.pack(FILE_MAGIC, *fields, 0) + owner)
-    half = (_FILE.pack(FILE_MAGIC, *fields, crc) + owner).ljust(COPY_AT, b"\0")
-    if len(half) > COPY_AT:
-        raise ValueError(f"the owner of a log takes {len(owner)} bytes to describe")
-    return half + half
-
-
-def read_file_header(path: Path, file: IO[bytes]) -> tuple[FileHeader, LogCorruptError | None]:
-    """Read and check a log's header, or else its copy.
-
-    Returns:
-        The header, and what is wrong with one of the two.
-
-    Raises:
-        NotALogError: It does not begin as a log does.
-        LogVersionError: Another format version.
-        LogCorruptError: Both fail their checksums.
-    """
-    data = file.read(HEADER_BYTES)
-    if len(data) < HEADER_BYTES:
-        raise NotALogError(path)
-    first, second = data[:COPY_AT], data[COPY_AT:]
-    try:
-        header = _parse_header(path, first)
-    except LogError:
-        with contextlib.suppress(LogError):
-            damage = LogCorruptError(path, 0, "the file header is damaged; its copy is used")
-            return _parse_header(path, second), damage
-        raise
-    if second == first or not any(second):
-        return header, None
-    at = next(at for at in range(COPY_AT) if first[at] != second[at])
-    return header, LogCorruptError(path, COPY_AT + at, "the copy of the file header is damaged")
-
-
-def _parse_header(path: Path, data: bytes) -> FileHeader:
-    if not data.startswith(FILE_MAGIC):
-        raise NotALogError(path)
-    _, version, _, stride, log_id, created_ns, length, crc = _FILE.unpack_from(data)
-    if version != FORMAT_VERSION:
-        raise LogVersionError(path, version, FORMAT_VERSION)
-    owner = data[_FILE.size : _FILE.size + length]
-    if zlib.crc32(data[: _FILE.size - 4] + bytes(4) + owner) != crc:
-        raise LogCorruptError(path, 0, "the file header fails its checksum")
-    if stride and not FRAME_BYTES < stride <= MAX_PAYLOAD_BYTES:
-        raise LogCorruptError(path, 0, f"impossible stride {stride}")
-    try:
-        found = msgspec.msgpack.decode(owner, type=Owner)
-    except UNDECODABLE as exc:
-        raise LogCorruptError(path, 0, f"it does not say who owns it: {exc}") from None
-    return FileHeader(log_id, stride, created_ns, found)
 
 
 class Located(msgspec.Struct, frozen=True):
@@ -237,6 +158,9 @@ class LogReader:
                 frame = place.unsealed
                 yield None if frame is None else (frame.log_id, frame.number)
 
+    def fileno(self) -> int:
+        return self._file.fileno()
+
     def sync(self) -> None:
         """Make what the file has durable: its writer may have been killed before it did."""
         os.fsync(self._file.fileno())
@@ -311,15 +235,26 @@ class LogWriter:
     A new file is complete (header written and synced, folder synced) before its first frame.
     """
 
-    def __init__(self, path: Path, header: FileHeader) -> None:
+    def __init__(self, path: Path, header: FileHeader, *, is_locked: bool = False) -> None:
+        """Make the file.
+
+        Args:
+            is_locked: It is locked as long as it is open: others may have to know that it is.
+        """
         self.path = path
         if path.exists():
             raise FileExistsError(f"{path} exists")
         self.n_frames = 0
         self.size = HEADER_BYTES
         with new_file(path) as self._fd:
-            _write_all(self._fd, pack_file_header(msgspec.structs.replace(header, stride=0)))
-            os.fsync(self._fd)
+            self._lock = locks.hold(self._fd) if is_locked else None
+            try:
+                own = locked(msgspec.structs.replace(header, stride=0), self._lock)
+                _write_all(self._fd, pack_file_header(own))
+                os.fsync(self._fd)
+            except BaseException:
+                locks.release(self._lock)
+                raise
 
     def append(self, frames: list[bytes]) -> None:
         """Append packed frames.  On failure the file is cut back to the last whole frame.
@@ -351,11 +286,7 @@ class LogWriter:
 
     def close(self) -> None:
         os.close(self._fd)
-
-
-def new_header(owner: Owner, stride: int = 0) -> FileHeader:
-    """Return the header of a new log: a log id of 128 random bits."""
-    return FileHeader(os.urandom(16), stride, time.time_ns(), owner)
+        locks.release(self._lock)
 
 
 @contextlib.contextmanager

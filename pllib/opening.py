@@ -21,6 +21,7 @@ from .facts import surroundings
 from .launchers import Ranks
 from .log import Owner
 from .outbox import Outbox
+from .owners import this_process
 from .project import Project, choose_endpoint, find_or_new, read_endpoint
 from .records import Context, encode
 from .runs import Belonging, Description
@@ -76,11 +77,8 @@ def open_session(
     belonging = runs.belong(project, described, told, os.environ)
     made = _context(project, described, belonging, tags, facts)
     context = sweeper.context(msgspec.structs.replace(made, wraps=wraps))
-    mine = launch.process()
-    owner = Owner(
-        launch.host(), mine.boot_id, mine.pid, mine.started,
-        context.run, context.facts.get("job_id", ""), project.key,
-    )  # fmt: skip
+    cluster = context.facts.get("cluster", "")
+    owner = this_process(context.run, context.facts.get("job_id", ""), project.key, cluster)
     context, stride = _fitted(context, chosen.flush_bytes, warnings)
     spool, unusable = _new_spool(project, chosen, owner, stride)
     spool.sweep = sweeper.sweep

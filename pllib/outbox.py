@@ -64,7 +64,7 @@ class Outbox:
         if self._writer is None:
             make_folder(self._folder)
             try:
-                self._writer = LogWriter(self.path, self._header)
+                self._writer = LogWriter(self.path, self._header, is_locked=True)
             except OSError:
                 if self.path.is_file():  # its name may be lost with the folder's sync
                     self._n_given_up += 1

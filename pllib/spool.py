@@ -24,6 +24,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from . import locks
 from .errors import UnavailableError
 from .foreign import is_theirs, suppressing
 from .log import (
@@ -31,6 +32,7 @@ from .log import (
     HEADER_BYTES,
     Frame,
     Owner,
+    locked,
     new_file,
     new_header,
     open_header,
@@ -98,14 +100,19 @@ class Spool:
         self.n_unswept = 0
         """Records that were dropped, since without their secrets they had no room."""
         self._numbers = itertools.count()
+        self._lock: int | None = None
+        """Others see by it that this process lives."""
         try:
             make_folder(path.parent)
             with new_file(path) as self._fd:
+                self._lock = locks.hold(self._fd)
+                self.header = locked(self.header, self._lock)
                 os.write(self._fd, pack_file_header(self.header))
                 self._extend(FIRST_EXTENT_CHUNKS)
             self._spare: Chunk | None = self.free.pop()
             """For the session's end, which is to be told when all else is full."""
         except OSError as exc:
+            locks.release(self._lock)
             raise _unusable(path, exc) from exc
 
     @property
@@ -279,6 +286,7 @@ class Spool:
         os.close(self._fd)
         if not keep:
             self.path.unlink(missing_ok=True)
+        locks.release(self._lock)
 
 
 def _populate(mapped: mmap.mmap, at: int, length: int) -> None:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from . import identity, launch
+from . import identity, launch, owners
 from .delivery import deliver
 from .errors import LogError, UnavailableError
-from .log import LogWriter, Owner, frame_of, new_header
+from .log import LogWriter, frame_of, new_header
 from .project import Endpoint, Project
 from .records import NO_RANK, Closed, Context, Record, encode
 from .sharing import make_folder
@@ -46,9 +46,7 @@ def tell(
     """
     if not records:
         return
-    mine = launch.process()
-    owner = Owner(launch.host(), mine.boot_id, mine.pid, mine.started)
-    header = new_header(owner)
+    header = new_header(owners.this_process())
     frames = _frames(header.log_id, _context(project, run), records, _sweep(project))
     if endpoint is not None:
         try:

@@ -19,6 +19,7 @@ from .delivery import deliver
 from .errors import LogError
 from .instants import last_instant
 from .log import LogReader, LogWriter, Owner, new_header, record_bodies
+from .owners import NOBODY, IsOver, is_gone
 from .places import own_places
 from .project import Endpoint, Project
 from .records import CLOSED_TAG, Outcome
@@ -28,13 +29,8 @@ from .settings import InSlurm, load, load_section
 from .sharing import make_folder, sync_folder
 from .sweeping import Sweeper
 
-NOBODY = Owner("", "", 0, 0.0)
-"""Owner of a log that is complete."""
-IsOver = Callable[[str], bool]
-"""Tells whether a Slurm job is over, by its id."""
 
-
-def never(job: str) -> bool:
+def never(job: str, cluster: str) -> bool:
     """Say of any job that nobody knows whether it is over."""
     return False
 
@@ -48,6 +44,8 @@ class Log:
     owner: Owner
     is_abandoned: bool
     """Its owner was gone before anything was read."""
+    doubt: str = ""
+    """Why nobody can tell from here whether its owner is gone."""
     n_frames: int = 0
     n_records: int = 0
     is_closed: bool = False
@@ -78,7 +76,7 @@ class Log:
             return
         try:
             with LogReader(self.path) as reader:
-                for located in reader.frames():
+                for located in reader.frames(unsealed=self.is_abandoned or not self.is_spool):
                     bodies = [*record_bodies(located.frame.payload)]
                     self.last_ns = max(self.last_ns, last_instant(bodies))
                     self.is_closed = any(body[1] == CLOSED_TAG for body in bodies) or self.is_closed
@@ -88,7 +86,8 @@ class Log:
                     if self.is_spool:
                         frame = msgspec.structs.replace(frame, payload=self.sweep(frame.payload))
                     yield frame.pack()
-                self.trouble = "; ".join(str(exc) for exc in reader.corrupt)
+                if self.is_abandoned or not self.is_spool:  # else its owner may be writing it
+                    self.trouble = "; ".join(str(exc) for exc in reader.corrupt)
         except OSError as exc:
             raise LogError(f"{self.path} can't be read: {exc.strerror}") from None
 
@@ -102,23 +101,10 @@ def open_log(path: Path, is_over: IsOver = never) -> Log:
     try:
         with LogReader(path) as reader:
             header, written_ns = reader.header, path.stat().st_mtime_ns
+            gone, doubt = is_gone(reader, is_over)
     except OSError as exc:
         raise LogError(f"{path} can't be read: {exc.strerror}") from None
-    return Log(
-        path, header.log_id, header.owner, _is_gone(header.owner, is_over), last_ns=written_ns
-    )
-
-
-def _is_gone(owner: Owner, is_over: IsOver) -> bool:
-    """Tell whether a log's owner is gone.
-
-    That of another host can't be judged from here, unless its job is over.
-    """
-    if owner == NOBODY:
-        return True
-    if owner.host != launch.host():
-        return bool(owner.job) and is_over(owner.job)
-    return owner.boot_id != launch.boot_id() or not launch.is_alive(owner.pid, owner.started)
+    return Log(path, header.log_id, header.owner, gone, doubt, last_ns=written_ns)
 
 
 def spool_folders(project: Project, environ: Mapping[str, str]) -> list[Path]:
@@ -137,27 +123,51 @@ def spool_folders(project: Project, environ: Mapping[str, str]) -> list[Path]:
 
 def spools(project: Project, environ: Mapping[str, str], is_over: IsOver = never) -> list[Log]:
     """Return the spools of a project whose owners are gone; what can't be read has its trouble."""
-    found = []
+    return judged(project, environ, is_over)[0]
+
+
+def judged(
+    project: Project, environ: Mapping[str, str], is_over: IsOver = never, *, gone: bool = False
+) -> tuple[list[Log], list[Log]]:
+    """Return the spools of a project that may be taken, and those of which nobody can tell.
+
+    Args:
+        gone: Somebody says that the owners of the latter are gone.
+    """
+    found = [_believed(log, gone=gone) for log in _spools(project, environ, is_over)]
+    taken = [log for log in found if log.is_abandoned or log.trouble]
+    return taken, [log for log in found if log.doubt]
+
+
+def _believed(log: Log, *, gone: bool) -> Log:
+    return replace(log, is_abandoned=True, doubt="") if gone and log.doubt else log
+
+
+def _spools(project: Project, environ: Mapping[str, str], is_over: IsOver) -> Iterator[Log]:
     sweep = Sweeper(load_redactor(project.config, environ)).sweep
     for folder in spool_folders(project, environ):
         owners = None if folder == project.spool else _owners(project)
         for log in _open_all(folder, "*.spool", is_over, owners):
-            is_ours = log.owner.project in ("", project.key)
             log.sweep = sweep
-            if (is_ours and log.is_abandoned) or log.trouble:
-                found.append(log)
-    return found
+            # A container may see the project elsewhere: what is in its own folder is its own.
+            if folder == project.spool or log.owner.project in ("", project.key) or log.trouble:
+                yield log
 
 
-def named(project: Project, paths: Iterable[Path], environ: Mapping[str, str]) -> list[Log]:
+def named(
+    project: Project, paths: Iterable[Path], environ: Mapping[str, str], *, gone: bool = False
+) -> list[Log]:
     """Open logs that somebody named.
+
+    Args:
+        gone: Somebody says that their owners are gone, if nobody can tell.
 
     Raises:
         LogError: One is no log, can't be read, or not by this version.
         SettingsError: A pattern of secrets is not usable.
     """
     sweep = Sweeper(load_redactor(project.config, environ)).sweep
-    return [replace(open_log(path), sweep=sweep) for path in paths]
+    return [replace(_believed(open_log(path), gone=gone), sweep=sweep) for path in paths]
 
 
 def _owners(project: Project) -> set[int]:

@@ -97,7 +97,9 @@ def _spools(project: Project) -> list[waiting.Log]:
     is_over = over_jobs()
     mine = ("", os.environ.get("SLURM_JOB_ID"))
     found = waiting.spools(project, os.environ)
-    return [log for log in found if log.owner.job in mine or is_over(log.owner.job)]
+    return [
+        log for log in found if log.owner.job in mine or is_over(log.owner.job, log.owner.cluster)
+    ]
 
 
 def _take(

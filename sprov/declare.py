@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 import msgspec
 
-from pllib import declaration, identity, launch
+from pllib import declaration, identity, launch, owners
 from pllib.errors import SettingsError
-from pllib.log import LogWriter, Owner, frame_of, new_header
+from pllib.log import LogWriter, frame_of, new_header
 from pllib.opening import user
 from pllib.plans import THINGS
 from pllib.project import Project, find
@@ -64,8 +64,7 @@ def _with_workflow(file: Path, declared: list[Declared]) -> tuple[list[Declared]
 
 def _write(project: Project, declared: list[Declared]) -> None:
     """Write a log of its own into the spool: of no rank, so that it makes no run."""
-    mine = launch.process()
-    header = new_header(Owner(launch.host(), mine.boot_id, mine.pid, mine.started))
+    header = new_header(owners.this_process())
     context = Context(
         run=identity.digest("declared", project.name), restart=0, rank=NO_RANK, size=0,
         host=launch.host(), pid=os.getpid(), user=user(), program="sprov declare",

@@ -15,7 +15,7 @@ from pllib.errors import Error, SettingsError
 from pllib.project import Project, find
 from pllib.settings import Retention, load_section
 from query.progress import bar
-from slurm.over import over_jobs
+from slurm.over import IsOver, over_jobs
 
 from .keeping.archive import archive, archive_folder, spans_of
 from .keeping.leftovers import DAY_S, freeable
@@ -109,7 +109,7 @@ def _freeable_row(what: str, paths: list[Path], why: str) -> Row:
             "free": True, "why": why}  # fmt: skip
 
 
-def _note(project: Project, name: str, is_over: Callable[[str], bool]) -> str:
+def _note(project: Project, name: str, is_over: IsOver) -> str:
     if name != "spools":
         return ""
     return in_words_of_waiting(len(waiting_logs(project, is_over)))

@@ -6,6 +6,8 @@ here.  A log goes away only when all its frames are durable in a journal and its
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -20,6 +22,7 @@ from pllib.delivery import ask_status
 from pllib.errors import Error, LogError
 from pllib.log import frame_key
 from pllib.project import Endpoint, Project, choose_endpoint, find, read_endpoint
+from pllib.sharing import open_file
 from pllib.waiting import Log
 from query.progress import bar
 from slurm.over import over_jobs
@@ -33,25 +36,28 @@ FRAMES_A_SYNC = 64
 
 
 @click.command()
+@click.option(
+    "--gone", is_flag=True, help="Take processes to be gone where nobody can tell from here."
+)
 @click.argument("logs", nargs=-1, type=click.Path(path_type=Path))
-def ingest(logs: tuple[Path, ...]) -> None:
+def ingest(logs: tuple[Path, ...], gone: bool) -> None:
     """Take in LOGS; without any, all of this project that nobody took, on this node.
 
-    Logs that are named stay where they are.
+    Logs that are named stay where they are.  What a process is writing that may live is left to it.
 
     \b
         sprov ingest
         sprov ingest job-4242/*.log
     """
     project = find().create()
-    named = waiting.named(project, logs, os.environ) if logs else None
+    named = waiting.named(project, logs, os.environ, gone=gone) if logs else None
     endpoint = running_tracker(project)
     if endpoint is not None:
-        found = take_all(project, named, partial(waiting.send, endpoint), endpoint)
+        found = take_all(project, named, partial(waiting.send, endpoint), endpoint, gone=gone)
         click.echo(f"{_count(found)} handed to the running tracker")
     else:
         skipped: list[Unreadable] = []
-        found, n_records = store(project, named, skipped.append)
+        found, n_records = store(project, named, skipped.append, gone=gone)
         click.echo(f"{_count(found)} journalled, {n_records} record(s) stored")
     troubled = [log for log in found if log.trouble]
     for log in troubled:
@@ -66,19 +72,47 @@ def store(
     project: Project,
     named: list[Log] | None = None,
     on_unreadable: OnUnreadable = refuse_unreadable,
+    *,
+    gone: bool = False,
 ) -> tuple[list[Log], int]:
     """Journal and store logs, and what the files hold that they speak of.
 
+    Others that do so in this project are waited for.
+
     Args:
         on_unreadable: Called with a segment that can't be read; when it returns, that is skipped.
+        gone: Also spools of which nobody can tell whether their processes live.
 
     Returns:
         The logs, and how many records were stored, of these and of earlier ones that had not been.
     """
+    with _alone(project):
+        return _store(project, named, on_unreadable, gone=gone)
+
+
+@contextlib.contextmanager
+def _alone(project: Project) -> Iterator[None]:
+    fd = open_file(project.root / "ingest.lock", os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        click.echo(f"sprov: another process takes logs into {project.root}: waiting", err=True)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    except OSError:  # a file system without locks; the journal has a lock of its own
+        pass
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+def _store(
+    project: Project, named: list[Log] | None, on_unreadable: OnUnreadable, *, gone: bool
+) -> tuple[list[Log], int]:
     journal = Journal(project.journal / JOURNAL)
     try:
         with open_writer(project.store, project.series, project.snapshots) as writer:
-            found = take_all(project, named, partial(append, journal))
+            found = take_all(project, named, partial(append, journal), gone=gone)
             with bar(sum(log.n_records for log in found), "storing") as storing:
                 n_records = index(project, writer, storing.update, on_unreadable=on_unreadable)
             if writer.flush(VISIBLE_TIMEOUT_S) and digest_unread(project, journal):
@@ -93,25 +127,41 @@ def take_all(
     named: list[Log] | None,
     hand_over: Callable[[Iterator[bytes]], None],
     endpoint: Endpoint | None = None,
+    *,
+    gone: bool = False,
 ) -> list[Log]:
     """Hand over the logs that are named, or all that nobody took, and delete what is done then.
 
     Spools come first: what there is to tell of their ends may become a packed log.
+
+    Args:
+        gone: Also spools of which nobody can tell whether their processes live.
 
     Raises:
         Error: They were not taken; what is left stays where it is.
     """
     if named is not None:
         _take(named, hand_over)
+        _tell_left([log for log in named if log.is_spool and not log.is_abandoned])
         return named
     is_over = over_jobs()
-    spools = waiting.spools(project, os.environ, is_over)
+    spools, doubtful = waiting.judged(project, os.environ, is_over, gone=gone)
     _take(spools, hand_over)
+    _tell_left(doubtful)
     waiting.tell_killed(project, spools, endpoint)
     packed = waiting.packed(project, is_over)
     _take(packed, hand_over)
     waiting.dispose(project, [*spools, *packed])
     return [*spools, *packed]
+
+
+def _tell_left(logs: list[Log]) -> None:
+    for log in logs:
+        why = log.doubt or "its process lives"
+        advice = "; if it is gone, say --gone" if log.doubt else ""
+        click.echo(
+            f"sprov: {log.path}: {why}, so what is not sealed is left to it{advice}", err=True
+        )
 
 
 def _take(logs: list[Log], hand_over: Callable[[Iterator[bytes]], None]) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 from pllib import waiting
 from pllib.project import Project
 from pllib.waiting import Log
-from slurm.over import over_jobs
+from slurm.over import IsOver, over_jobs
 
 
-def waiting_logs(project: Project, is_over: Callable[[str], bool] | None = None) -> list[Log]:
+def waiting_logs(project: Project, is_over: IsOver | None = None) -> list[Log]:
     """Return the logs that `sprov ingest` without arguments would take here and now.
 
     Args:

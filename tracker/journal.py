@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from pllib import launch
+from pllib import owners
 from pllib.errors import LogCorruptError, LogError, UnavailableError
 from pllib.log import (
     HEADER_BYTES,
@@ -38,7 +38,6 @@ from pllib.log import (
     Located,
     LogReader,
     LogWriter,
-    Owner,
     new_header,
 )
 from pllib.sharing import make_folder, open_file
@@ -274,8 +273,7 @@ class Journal:
         os.close(self._lock)
 
     def _recover(self) -> tuple[FileHeader, int]:
-        mine = launch.process()
-        header = new_header(Owner(launch.host(), mine.boot_id, mine.pid, mine.started))
+        header = new_header(owners.this_process())
         for stray in (*self.folder.glob("*.partial"), *self.folder.glob("*.new")):
             stray.unlink()
         next_ordinal = 0

@@ -5,13 +5,12 @@ The id of a log is a digest of what it says, so that importing the same again ad
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pllib import identity, launch
-from pllib.log import Frame, LogWriter, Owner, frame_of, new_header
+from pllib import identity, launch, owners
+from pllib.log import Frame, LogWriter, frame_of, new_header
 from pllib.project import Project
 from pllib.records import NO_RANK, Closed, Context, Imported, encode
 
@@ -68,11 +67,9 @@ def write_log(project: Project, log_id: bytes, head: list[bytes], records: list[
     Args:
         log_id: 16 bytes.
     """
-    mine = launch.process()
-    owner = Owner(launch.host(), mine.boot_id, os.getpid(), mine.started)
     path = project.spool / f"import-{log_id.hex()}.log"
     path.unlink(missing_ok=True)
-    writer = LogWriter(path, new_header(owner))
+    writer = LogWriter(path, new_header(owners.this_process()))
     try:
         for number, part in enumerate(_frames(records)):
             writer.append([_frame(log_id, number, head, part).pack()])

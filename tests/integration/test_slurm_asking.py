@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from harness import SCRIPT, TIMEOUT_S, Site
 
+from slurm.over import over_jobs
+
 DATA = Path(__file__).parents[1] / "data" / "slurm"
 COMMAND = """#!/bin/sh
 echo "$(basename "$0") $*" >> {calls}
@@ -206,3 +208,16 @@ def test_gc_asks_once_for_all_jobs(site: Site, commands: Commands):
     assert commands.calls("squeue") == 2
     left = {path.name for path in site.project.launches.iterdir()}
     assert left == {"7", "8_2", "9"}
+
+
+def test_a_job_of_another_cluster_is_not_taken_to_be_over(commands, monkeypatch):
+    """Here its number is nobody's, or another job's."""
+    commands.say({"squeue -h*": "echo 8 8 8 COMPLETED"})
+    monkeypatch.setenv("PATH", commands.environ["PATH"])
+    is_over = over_jobs()
+    assert is_over("7") and is_over("8")
+    assert is_over("7", "virt") and is_over("8", "virt~2")
+    assert not is_over("7", "elsewhere") and not is_over("8", "elsewhere")
+    commands.say({"squeue -h*": "echo 8 8 8 COMPLETED", "scontrol show config": "exit 1"})
+    assert not over_jobs()("8", "virt")
+    assert over_jobs()("8")

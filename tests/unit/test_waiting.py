@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pllib import launch, waiting
-from pllib.log import LogReader, Owner
+from pllib.log import LogReader, Owner, new_header, pack_file_header
+from pllib.outbox import Outbox
+from pllib.owners import UNKNOWN_NAMESPACE, pid_namespace
 from pllib.project import Project
 from pllib.records import NO_RANK, Closed, Context, Outcome, encode
 from pllib.spool import Spool
@@ -50,18 +53,93 @@ def owner(**changes: object) -> Owner:
 
 
 def test_spools_of_other_projects_and_of_living_processes_are_left(project: Project):
+    """In the project's own folder a container may have put one that sees it under another path."""
     mine = launch.process()
-    spool(project, owner(project="another"), [])
     spool(project, owner(pid=mine.pid, started=mine.started), [])
-    ours = [spool(project, owner(project=key), []) for key in (project.key, "")]
+    keys = (project.key, "", "another")
+    ours = [spool(project, owner(project=key), []) for key in keys]
     assert [log.path for log in waiting.spools(project, {})] == ours
+    everybodys = project.root / "everybodys"
+    everybodys.mkdir()
+    for path in ours:
+        path.rename(everybodys / path.name)
+    found = waiting.spools(project, {"SPROV_SPOOL_DIR": str(everybodys)})
+    assert [log.path.name for log in found] == [path.name for path in ours[:2]]
 
 
 def test_what_another_host_left_may_be_taken_once_its_job_is_over(project: Project):
     path = spool(project, owner(host="elsewhere", job="7"), [])
     assert waiting.spools(project, {}) == []
-    assert waiting.spools(project, {}, lambda job: job == "8") == []
-    assert [log.path for log in waiting.spools(project, {}, lambda job: job == "7")] == [path]
+    assert waiting.spools(project, {}, lambda job, _: job == "8") == []
+    assert [log.path for log in waiting.spools(project, {}, lambda job, _: job == "7")] == [path]
+
+
+ELSEWHERE = 1  # no namespace has this number
+
+
+@pytest.mark.parametrize(
+    ("changes", "held", "is_gone", "doubt"),
+    [
+        ({"pid_namespace": pid_namespace()}, False, True, ""),
+        ({"pid_namespace": pid_namespace()}, True, True, ""),  # a child of it that Python never saw
+        ({"pid_namespace": ELSEWHERE}, True, False, ""),
+        ({"pid_namespace": ELSEWHERE}, False, True, ""),
+        ({"pid_namespace": UNKNOWN_NAMESPACE}, True, False, ""),
+        ({"pid_namespace": ELSEWHERE}, None, False, "another PID namespace"),
+        ({"pid_namespace": ELSEWHERE, "job": "7"}, None, True, ""),
+        ({"pid_namespace": ELSEWHERE, "boot_id": "earlier"}, False, True, ""),
+        ({"pid_namespace": ELSEWHERE, "boot_id": "earlier"}, True, False, ""),
+        ({"pid_namespace": ELSEWHERE, "boot_id": "earlier"}, None, False, "booted another time"),
+        ({"pid_namespace": ELSEWHERE, "boot_id": "x", "host": "there"}, False, False, "there"),
+        ({"pid_namespace": ELSEWHERE, "boot_id": "x", "host": "else", "job": "7"}, None, True, ""),
+        ({"pid_namespace": pid_namespace(), "host": "a name of a container"}, None, True, ""),
+    ],
+)  # fmt: skip
+def test_only_proof_that_its_owner_is_gone_opens_a_spool(project, changes, held, is_gone, doubt):
+    """
+    held: whether the kernel holds a lock for it; None where a file system has none.
+    """
+    made = Spool(project.spool / "a.spool", owner(**changes), 4096, 1 << 20)
+    if held is None:
+        header = msgspec.structs.replace(made.header, owner=owner(**changes))
+        with made.path.open("r+b") as file:
+            file.write(pack_file_header(header))
+    if not held:
+        made.close(keep=True)
+    taken, left = waiting.judged(project, {}, lambda job, _: job == "7")
+    assert [log.path for log in taken] == ([made.path] if is_gone else [])
+    assert [doubt in log.doubt for log in left] == ([True] if doubt else [])
+    believed, _ = waiting.judged(project, {}, lambda job, _: job == "7", gone=True)
+    assert [log.path for log in believed] == ([made.path] if is_gone or doubt else [])
+    if held:
+        made.close(keep=True)
+
+
+def test_a_packed_log_of_a_process_elsewhere_stays_until_it_ends(project: Project):
+    """What it has is taken, and it goes on writing it."""
+    header = new_header(owner(pid_namespace=ELSEWHERE))
+    outbox = Outbox(project.spool, header)
+    assert outbox.append([]) == 0
+    (log,) = waiting.packed(project)
+    assert list(log.frames()) == []
+    waiting.dispose(project, [log])
+    assert log.path.exists()
+    outbox.close()
+    (log,) = waiting.packed(project)
+    assert log.is_done
+    waiting.dispose(project, [log])
+    assert not log.path.exists()
+
+
+def test_what_a_living_process_has_not_sealed_is_not_taken(project: Project):
+    mine = launch.process()
+    path = spool(project, owner(pid=mine.pid, started=mine.started), [encode(Closed(0, 1, {}, 0))])
+    (log,) = waiting.named(project, [path], {})
+    assert list(log.frames()) == []
+    assert not log.is_done
+    gone = spool(project, owner(), [encode(Closed(0, 1, {}, 0))])
+    (log,) = waiting.named(project, [gone], {})
+    assert len(list(log.frames())) == 1
 
 
 def test_the_end_of_a_killed_session_is_told_even_if_its_spool_is_empty(project: Project):
