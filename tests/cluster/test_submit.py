@@ -29,6 +29,14 @@ NEXT = """#!/bin/bash
 env | grep -E '^SPROV_|BASH_FUNC|^PYTHONPATH|PATH=.*sprov-'
 srun -N1 -n1 echo ran
 """
+TRAIN = """
+import time
+import pllib
+with pllib.open(study="one") as session:
+    for step in range(20):
+        session.metric("loss", 1.0, step=step)
+        time.sleep(0.1)
+"""
 SIGNALS = """#!/bin/bash
 #SBATCH --nodes=1
 trap 'echo got USR1' USR1
@@ -47,7 +55,7 @@ def submit(site: SlurmSite, *words: str) -> Job:
 
 def facts(site: SlurmSite, job: str) -> dict[str, str]:
     """Return the facts of the run of a job's script."""
-    (run,) = (run for run in json.loads(site.sprov("runs", "--format", "json", "--live"))
+    (run,) = (run for run in json.loads(site.sprov("runs", "--format", "json"))
               if run["job"] == job)  # fmt: skip
     digest = run["run"].rpartition("/")[2]
     return dict(json.loads(site.sprov("show", digest, "--format", "json"))["facts"])
@@ -85,13 +93,12 @@ def _check_next(site: SlurmSite, job_id: str) -> None:
 
 
 def _check_graph(site: SlurmSite, job: Job) -> None:
-    """Each step is a run of the job, the script is one, and Slurm's word says how it ended."""
+    """The first step is of the script's run, the second is one; Slurm says how they ended."""
     site.sprov("slurm", "sync")
-    runs = {run["job"]: run for run in json.loads(site.sprov("runs", "--format", "json", "--live"))}
-    assert set(runs) == {job.id, f"{job.id}.0", f"{job.id}.1"}
-    assert [runs[f"{job.id}.{n}"]["ranks"] for n in (0, 1)] == [4, 1]
-    assert runs[job.id]["state"] == "failed"
-    assert runs[f"{job.id}.0"]["state"] == "completed"
+    runs = {run["job"]: run for run in json.loads(site.sprov("runs", "--format", "json"))}
+    assert set(runs) == {job.id, f"{job.id}.1"}
+    assert (runs[job.id]["ranks"], runs[job.id]["state"]) == (4, "failed")
+    assert (runs[f"{job.id}.1"]["ranks"], runs[f"{job.id}.1"]["state"]) == (1, "completed")
     read = f"?run sprov:fact ?any . ?file sprov:path '{site.folder / 'data.txt'}'"
     assert site.count(f"{read} FILTER(?any = 'job_id={job.id}')") >= 1
     kept = site.project.kept / facts(site, job.id)["job_script"]
@@ -117,6 +124,26 @@ def _check_again(site: SlurmSite, job: Job, script: Path, data: Path) -> None:
     assert facts(site, again.id)["again_of"] == run.rpartition("/")[2]
     name = site.cluster.command("squeue", "-h", "-t", "all", "-j", again.id, "-o", "%j")
     assert name.strip() == "again"
+
+
+@pytest.mark.parametrize("step", ["", "srun ", "sprov run -- ", "srun sprov run -- "])
+def test_a_launch_is_one_run_with_all_that_wrappers_know(site: SlurmSite, step: str) -> None:
+    (site.folder / "train.py").write_text(TRAIN)
+    torchrun = f"{sys.executable} -m torch.distributed.run --standalone --nproc-per-node 2"
+    script = site.folder / "train.sbatch"
+    script.write_text(f"#!/bin/bash\n{step}{torchrun} train.py\n")
+    job = submit(site, "--array=1-2", "-N1", "-n1", "train.sbatch").end()
+    rows = json.loads(site.sprov("runs", "--format", "json"))
+    assert len(rows) == 2, job.output
+    for row in rows:
+        assert (row["ranks"], row["ranks_seen"], row["state"]) == (2, 2, "completed")
+        digest = row["run"].rpartition("/")[2]
+        shown = json.loads(site.sprov("show", digest, "--format", "json"))
+        assert {"command", "package.torch", "job_script"} <= shown["facts"].keys()
+        assert shown["rivals"] == []
+        series = {found["name"]: found["ranks"] for found in shown["series"]}
+        assert series["loss"] == 2
+        assert len(series) > 1  # telemetry
 
 
 @pytest.mark.parametrize(
