@@ -23,7 +23,7 @@ _MARKS = {"/run/.containerenv": "podman", "/.dockerenv": "docker"}
 def surroundings(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the Python, program, working folder, its commit, and the container, as text."""
     environ = os.environ if environ is None else environ
-    folder = _working_folder()
+    folder = working_folder()
     program = (sys.argv[0] if sys.argv else "") or ""
     found = {
         "python": sys.version.partition(" ")[0],
@@ -41,7 +41,7 @@ def surroundings(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     }
 
 
-def _working_folder() -> str:
+def working_folder() -> str:
     try:
         return os.getcwd()  # noqa: PTH109
     except OSError:  # it was deleted
@@ -55,7 +55,7 @@ def _container(environ: Mapping[str, str]) -> str:
 
 def git_commit(folder: str) -> str:
     """Return the commit that is checked out around a folder, hex; empty if there is none."""
-    git = _git_folder(folder)
+    git = git_folder(folder)
     if not git:
         return ""
     head = _read(f"{git}/HEAD").strip()
@@ -72,7 +72,7 @@ def git_commit(folder: str) -> str:
     return next((_commit(commit) for commit, _, of in packed if of == name), "")
 
 
-def _git_folder(folder: str) -> str:
+def git_folder(folder: str) -> str:
     """Return the folder that holds HEAD: ``.git``, or where a worktree's ``.git`` file says."""
     while True:
         git = os.path.join(folder, ".git")  # noqa: PTH118

@@ -75,6 +75,7 @@ class Off(msgspec.Struct, eq=False, gc=False):
     seq: ClassVar[int] = 0
     started_ns: ClassVar[int] = 0
     sampler: ClassVar[None] = None
+    describer: ClassVar[None] = None
     spool_path: ClassVar[PurePosixPath] = PurePosixPath(os.devnull)
 
     def __enter__(self) -> Self:

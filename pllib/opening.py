@@ -71,7 +71,8 @@ def open_session(
         return None
     told = None if rank is None or size is None else Ranks(rank, size)
     project.create()
-    sweeper = Sweeper(redaction.load(project.config, os.environ, warnings.append))
+    redactor = redaction.load(project.config, os.environ, warnings.append)
+    sweeper = Sweeper(redactor)
     close_replaced()
     described = Description(*map(_text, (study, experiment, run, name, workflow)))
     belonging = runs.belong(project, described, told, os.environ)
@@ -90,6 +91,8 @@ def open_session(
         spool.close(keep=False)
         raise
     runs.opened(described)
+    if context.rank == 0 and not wraps and runs.WRAPPED not in os.environ:  # else that told it
+        session.guard(_describe, session, redactor)
     if chosen.telemetry_s:
         from .telemetry import Sampler
 
@@ -107,6 +110,13 @@ def open_session(
     if unusable and is_first_here(os.environ):
         session.tell(unusable)
     return session
+
+
+def _describe(session: Session, redactor: redaction.Redactor) -> None:
+    from .describing import Describer
+    from .software import Software
+
+    session.describer = Describer(session, Software(redactor))
 
 
 def _tell(session: Session, context: Context, missing: str, warnings: list[str]) -> None:

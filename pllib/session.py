@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .connection import Finder
+    from .describing import Describer
     from .outbox import Outbox
     from .settings import Settings
     from .telemetry import Sampler
@@ -111,6 +112,7 @@ class Session(Execution):
         self._left: deque[Left] = deque(maxlen=MAX_LEFT)
         """Executions that ended with their generators, the last ones."""
         self.sampler: Sampler | None = None
+        self.describer: Describer | None = None
         self._began = self.guard(resources.used)
         from .sender import Sender  # not before a session is opened
 
@@ -271,6 +273,8 @@ class Session(Execution):
 
     def tick(self, now: float) -> None:
         """On the sender's thread: a start record for each transformation that is open for long."""
+        if self.describer is not None:
+            self.guard(self.describer.advance)
         if now - self._tick_at < self._settings.flush_age_s:
             return
         self._tick_at = now
@@ -332,6 +336,8 @@ class Session(Execution):
         self.guard(leave, self, error)
         if self.sampler is not None:
             self.guard(self.sampler.stop)
+        if self.describer is not None:
+            self.guard(self.describer.finish)
         self.guard(self._write_end, error, with_process)
         self.is_closed, self._closer = True, 0
         ends.dismiss(self)

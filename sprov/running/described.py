@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from hashlib import blake2b
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from pllib.facts import git_commit
-from pllib.redaction import Redactor
 from pllib.regular import read_regular
+from pllib.software import LONGEST, package_of
 
 PYTHON = re.compile(r"(python|pypy)[\d.]*")
 SHELL = re.compile(r"(ba|z|da|k)?sh")
@@ -31,10 +29,6 @@ LAUNCHERS = (
 )  # fmt: skip
 """Modules that start the script, or module, that their words name."""
 SYSTEM_PROGRAMS = ("/usr/", "/bin/", "/sbin/", "/opt/")
-LONGEST = 4096
-"""Characters of a fact."""
-DIGESTED_BYTES = 16 << 20
-"""Larger scripts are digested beside the tracker, or not at all."""
 SHEBANG_BYTES = 256
 
 
@@ -59,15 +53,6 @@ class Description(NamedTuple):
     """The Python that its words name."""
     working_tree: str
     """A folder in that of its script, else in that around; empty where there is none."""
-
-
-def recorded(command: Sequence[str], redactor: Redactor) -> str:
-    """Return a command line as it is recorded, as a shell would take it, without secrets."""
-    return as_fact(shlex.join(redactor.words(command)))
-
-
-def as_fact(text: str) -> str:
-    return text[:LONGEST].encode("utf-8", "backslashreplace").decode()
 
 
 def describe(command: Sequence[str]) -> Description:
@@ -139,15 +124,6 @@ def _file_of(module: str) -> str:
     return next((place for place in places if os.path.isfile(place)), "")  # noqa: PTH113
 
 
-def digest(path: str) -> str:
-    """Return the digest of a script as `sprov` digests files; empty if it is not to be had."""
-    try:
-        data = read_regular(path, DIGESTED_BYTES + 1)
-    except OSError:
-        return ""
-    return f"blake2b:{blake2b(data, digest_size=32).hexdigest()}" * (len(data) <= DIGESTED_BYTES)
-
-
 def files_in(words: Iterable[str]) -> Iterator[str]:
     """Yield what may be paths in the words of a command, absolute."""
     for word in words:
@@ -209,11 +185,7 @@ def _version(prefix: Path) -> str:
 
 
 def packages_in(folders: Iterable[str]) -> dict[str, str]:
-    """Return the versions of what is installed in these folders, as facts.
-
-    Source: "Recording installed projects" and "Names and normalization" of the Python Packaging
-    User Guide.
-    """
+    """Return the versions of what is installed in these folders, as facts."""
     found: dict[str, str] = {}
     for folder in folders:
         try:
@@ -221,15 +193,6 @@ def packages_in(folders: Iterable[str]) -> dict[str, str]:
         except OSError:
             continue
         for name in names:
-            stem, dot, _ = name.rpartition(".dist-info")
-            package, dash, version = stem.partition("-")
-            if dot and dash:
-                normal = re.sub(r"[-_.]+", "-", package).lower()
-                found.setdefault(f"package.{normal}", version)
+            if package := package_of(name):
+                found.setdefault(f"package.{package[0]}", package[1])
     return found
-
-
-def modules(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment modules that are loaded, as a fact.  Source: module(1), Lmod."""
-    loaded = environ.get("LOADEDMODULES", "")
-    return {"modules": as_fact(loaded)} if loaded else {}

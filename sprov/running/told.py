@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from pllib.recording import NOTHING
-from pllib.records import EXT_FILE, Facts, FileVersion, Outcome, encode
+from pllib.describing import tell_facts
+from pllib.records import EXT_FILE, FileVersion, encode
 from pllib.session import Session
 from pllib.values import extend
 
-from .described import as_fact
 from .opened import Opened
 
 FILES_BYTES = 12 << 10
 """Of the files in one record."""
-FACTS_A_RECORD = 100
-
-
-def write(session: Session, record: Facts | Outcome) -> None:
-    """Write a record that still has no number."""
-    numbered = msgspec.structs.replace(record, seq=session.next_seq())
-    session.write((session.kind, session.name, NOTHING, NOTHING), lambda _: encode(numbered))
-
-
-def tell_facts(session: Session, facts: Mapping[str, str]) -> None:
-    items = [(name, as_fact(text)) for name, text in facts.items() if text]
-    for at in range(0, len(items), FACTS_A_RECORD):
-        write(session, Facts(-1, dict(items[at : at + FACTS_A_RECORD])))
 
 
 def tell_files(

@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pllib import records, redaction
+from pllib import records, redaction, software
+from pllib.describing import tell_facts, write
 from pllib.entrance import enter_around
 from pllib.facts import git_commit
 from pllib.places import SHARED_MEMORY, own_places
@@ -29,7 +30,7 @@ from .claims import settle
 from .described import Description
 from .lines import Lines
 from .opened import Opened
-from .told import tell_facts, tell_files, write
+from .told import tell_files
 from .watched import leave_watch
 from .watching import Watcher
 from .written import Written
@@ -131,16 +132,16 @@ class Wrapped:
         self._session.sampler.start()
 
     def _describe(self) -> None:
-        found = {"command": self._recorded(), **described.modules(os.environ)}
+        found = {"command": self._recorded(), **software.modules(os.environ)}
         if self._about.script:
             found["script"] = self._about.script
-            found["script_digest"] = described.digest(self._about.script)
+            found["script_digest"] = software.digest(self._about.script)
         if self._about.environment is not None:
             found.update(described.packages_in(self._about.environment.packages))
         tell_facts(self._session, found)
 
     def _recorded(self) -> str:
-        return described.recorded(self._command, self._redactor)
+        return software.recorded(self._command, self._redactor)
 
     def _ask_git(self) -> None:
         if not self._about.working_tree:
