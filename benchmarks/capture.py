@@ -25,7 +25,7 @@ import pllib
 from pllib.project import Project
 from query.engine import find_engine
 
-from . import service, table
+from . import service, table, variants
 from .workload import GENERATED, USED
 
 Values = tuple[Any, ...]
@@ -239,12 +239,13 @@ def measure(options: argparse.Namespace) -> list[table.Row]:
     floor = total(taken["metric twin"], taken["encode points"])
     rows += compare(f"metric {mode}", taken["metric capture"], floor, 1.6, None)
     rows += compare("metric off", off["metric capture"], off["metric twin"], 1.2, None)
-    return rows
+    return rows if options.best_path else [*rows, *variants.measure()]
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--offline", action="store_true", help="no daemons")
+    parser.add_argument("--best-path", action="store_true", help="nothing of `variants`")
     parser.add_argument("--chunks", type=int, default=400)
     parser.add_argument("--calls", type=int, default=50, help="in a chunk")
     parser.add_argument("--pause", type=float, default=0.1, help="seconds after a round of chunks")
