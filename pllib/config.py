@@ -13,8 +13,11 @@ from .foreign import is_theirs
 from .values import as_text, described
 
 MAX_DEPTH = 16
-MAX_NAMES = 4096
-"""A configuration may make up parts of itself whenever it is asked; it must end."""
+MAX_NAMES = 65_536
+"""A configuration may make up parts of itself whenever it is asked; it must end.  Those that are
+left out are counted, but not what would be in them."""
+_VALUES = frozenset({str, int, float, bool, type(None), list, tuple})
+"""Types of which no value is a configuration."""
 
 _MARKS = ("__dataclass_fields__", "__attrs_attrs__", "model_fields", "__fields__")
 """Of a dataclass, attrs class, and pydantic model of either major version."""
@@ -23,25 +26,34 @@ Item = tuple[Any, Callable[[], Any]]
 """Name of a field, and what returns its value, or raises."""
 
 
-def flatten(config: Any) -> dict[str, Any]:
+class Flat(dict[str, Any]):
+    """Values by dotted names."""
+
+    n_left = 0
+    """How many were left out."""
+
+
+def flatten(config: Any) -> Flat:
     """Flatten a dict, Namespace, dataclass, OmegaConf or pydantic model to dotted names.
 
     Lists stay values.  Anything else that has no fields is a value named ``config``.
     """
+    flat = Flat()
     if config is None:
-        return {}
-    flat: dict[str, Any] = {}
+        return flat
     items = _items(config)
     if items is None:
-        return {"config": config}
+        flat["config"] = config
+        return flat
     _flatten(items, "", [config], flat)
     return flat
 
 
-def _flatten(items: Iterator[Item], prefix: str, around: list[Any], flat: dict[str, Any]) -> None:
+def _flatten(items: Iterator[Item], prefix: str, around: list[Any], flat: Flat) -> None:
     for key, read in items:
         if len(flat) >= MAX_NAMES:
-            return
+            flat.n_left += 1
+            continue
         name = f"{prefix}{as_text(key)}"
         value, inner = _read(read)
         if inner is None:
@@ -59,6 +71,8 @@ def _read(read: Callable[[], Any]) -> tuple[Any, Iterator[Item] | None]:
     """Return a field's value, and its own fields if it is a configuration; never raises for it."""
     try:
         value = read()
+        if type(value) in _VALUES:
+            return value, None
         if _is_nested(value):
             return value, _items(value)
         return (_list(value) if _is_omegaconf(value) else value), None

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex
 import msgspec
 
 from . import resources, unexpected
-from .config import flatten
+from .config import MAX_NAMES, flatten
 from .data import Handle
 from .foreign import is_theirs
 from .handles import Handles, Made
@@ -95,8 +95,10 @@ class Execution(Recording):
         }  # fmt: skip
         if any(value is not None for value in plan.values()):
             session.guard(lambda: learning().declare_stage(session, kind, name, plan))
-        values = session.guard(as_hyperparameters, hyperparameters) or {}
-        more = session.guard(as_hyperparameters, model_hyperparameters, MODEL_HYPERPARAMETER)
+        values = session.guard(as_hyperparameters, session, hyperparameters) or {}
+        more = session.guard(
+            as_hyperparameters, session, model_hyperparameters, MODEL_HYPERPARAMETER
+        )
         return Stage(self, kind, name, None, [values, more, used], only_rank)
 
     def trial(
@@ -108,7 +110,7 @@ class Execution(Recording):
         only_rank: int | None = None,
     ) -> Stage:
         """Return a trial of a sweep: what is done in it is done with these hyperparameters."""
-        values = self._session.guard(as_hyperparameters, hyperparameters)
+        values = self._session.guard(as_hyperparameters, self._session, hyperparameters)
         return Stage(self, TRIAL, TRIAL, None, [values, used], only_rank, interned(name))
 
     def section(self, kind: str, index: int | None = None) -> Stage:
@@ -140,9 +142,14 @@ def as_index(value: Any) -> int | None:
     return number if abs(number) < 1 << 63 else None
 
 
-def as_hyperparameters(config: Any, prefix: str = HYPERPARAMETER) -> dict[str, Any]:
+def as_hyperparameters(
+    session: Session, config: Any, prefix: str = HYPERPARAMETER
+) -> dict[str, Any]:
     """Return a configuration of any kind as used values, marked as hyperparameters."""
-    return {f"{prefix}{name}": value for name, value in flatten(config).items()}
+    flat = flatten(config)
+    if flat.n_left:
+        session.lose(f"settings over {MAX_NAMES:,}", flat.n_left)
+    return {f"{prefix}{name}": value for name, value in flat.items()}
 
 
 class Stage(Execution):

@@ -147,7 +147,7 @@ class Session(Execution):
             ),
         )
         if config is not None:
-            self.guard(lambda: self.start_with(as_hyperparameters(config)))
+            self.guard(lambda: self.start_with(as_hyperparameters(self, config)))
         if resume_from is not None:
             self.resumed_from(resume_from)
         self._outer = innermost.get()

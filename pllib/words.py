@@ -15,7 +15,7 @@ LONG_NAME = 256
 
 def escaped(text: str) -> str:
     """Escape lone surrogates, as in file names that are not UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def as_text(name: Any, longest: int = LONG_NAME) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import re
 import sys
-from collections.abc import Sequence
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from pllib import jsontext
 from pllib.identity import ID_BASE
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Row = dict[str, Any]
+MAX_FITTED = 500
+"""Rows that rich fits to the terminal, at a millisecond each."""
 _NOT_PRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 """What drives a terminal, or turns the direction of what follows."""
 
@@ -47,10 +49,46 @@ def print_table(rows: Sequence[Row], columns: Sequence[str], title: str = "") ->
     """Print a table as wide as the terminal, or as wide as it needs when piped."""
     from rich.console import Console
 
+    if len(rows) > MAX_FITTED:
+        for line in plain_lines(rows, columns, title):
+            sys.stdout.write(f"{line}\n")
+        return
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console = Console(width=200, highlight=False, markup=False)
     console.print(make_table(rows, columns, title))
+
+
+def plain_lines(rows: Sequence[Row], columns: Sequence[str], title: str = "") -> Iterator[str]:
+    """Yield a table as `make_table` lays it out, but with each row on a line however long it is."""
+    from rich.cells import cell_len
+
+    cells = [[_on_a_line(_text(row.get(name))) for name in columns] for row in rows]
+    is_right = [_is_numeric(rows, name) for name in columns]
+    widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
+
+    def laid_out(line: Sequence[str]) -> str:
+        padding = [" " * (w - cell_len(cell)) for cell, w in zip(line, widths, strict=True)]
+        padded = [
+            space + cell if right else cell + space
+            for cell, space, right in zip(line, padding, is_right, strict=True)
+        ]
+        return f" {'   '.join(padded)}".rstrip()
+
+    yield from [title] if title else []
+    yield ""
+    yield laid_out(columns)
+    yield "─" * (sum(widths) + 3 * len(widths))
+    yield from map(laid_out, cells)
+    yield ""
+
+
+def _on_a_line(text: str) -> str:
+    return " ".join(short(text).split("\n"))
+
+
+def _is_numeric(rows: Sequence[Row], name: str) -> bool:
+    return bool(rows) and all(isinstance(row.get(name), int | float | None) for row in rows)
 
 
 def make_table(rows: Sequence[Row], columns: Sequence[str], title: str = "") -> Table:
@@ -59,8 +97,8 @@ def make_table(rows: Sequence[Row], columns: Sequence[str], title: str = "") -> 
 
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
-        numeric = all(isinstance(row.get(name), int | float | None) for row in rows)
-        table.add_column(name, justify="right" if numeric and rows else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if _is_numeric(rows, name) else "left"
+        table.add_column(name, justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*(short(_text(row.get(name))) for name in columns))
     return table

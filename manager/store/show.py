@@ -175,11 +175,15 @@ def _settings(read: Reader) -> list[Row]:
     of = {v: at for v, at in read.pairs(used, "provml:ofAttribute") if at in names}
     value = read.known(of, "prov:value")
     adapted = _adapted(read, mine, of, value)
+    later = {change["entity"] for changes in adapted.values() for change in changes}
+    initial: dict[str, list[str]] = defaultdict(list)
+    for entity, attribute in of.items():
+        if entity not in later:
+            initial[attribute].append(value[entity])
     rows = []
     for attribute, (_, plan, direction, name) in names.items():
         changes = adapted.get(attribute, [])
-        later = {change["entity"] for change in changes}
-        first = [value[v] for v, at in of.items() if at == attribute and v not in later]
+        first = initial.get(attribute, [])
         if first or changes:
             rows.append(
                 {

@@ -18,6 +18,7 @@ from harness import require_module
 import pllib
 from pllib.log import LogReader
 from pllib.records import (
+    Closed,
     Generated,
     Metric,
     Signature,
@@ -261,3 +262,20 @@ def test_threads_alternate_each_by_itself(spool):
             (n, {f"{letter}{n % 2}": n}) for n in range(500)
         ]
     assert sum(s.n_points for s in of_kind(spool, Summary)) == 1500
+
+
+def test_a_configuration_of_ten_thousand_settings_is_kept_whole(spool):
+    config = {"id2label": {str(n): f"class {n}" for n in range(9_999)}, "lr": 3e-4}
+    with pllib.open(config=config) as session:
+        assert not session.lost
+    names = [name for s in of_kind(spool, Signature) for name in s.used]
+    assert len(set(names)) == 10_000
+    assert "hp:lr" in names
+
+
+def test_settings_over_the_limit_are_counted(spool):
+    config = {"a": dict.fromkeys(map(str, range(70_000)), 1), "lr": 3e-4}
+    with pllib.open(config=config) as session:
+        assert session.lost == {"settings over 65,536": 70_000 - 65_536 + 1}
+    (closed,) = of_kind(spool, Closed)
+    assert closed.lost == {"settings over 65,536": 4_465}
