@@ -271,9 +271,9 @@ for _name in (
     "shape", "shape_of", "start_with", "tell", "tick", "write", "write_shaped",
 ):  # fmt: skip
     setattr(Off, _name, _nothing)
-for _name in ("left", "local", "occurrences", "open_transformations", "plans", "shapes"):
+for _name in ("local", "occurrences", "open_transformations", "plans", "shapes"):
     setattr(Off, _name, MappingProxyType({}))
-for _name in ("opener", "sequence"):
+for _name in ("sequence",):
     setattr(Off, _name, 0)
 
 OFF = Off()

@@ -139,6 +139,8 @@ def _counts(engine: Engine, run: str) -> str:
     except Error as exc:
         return f"{told}\n{exc}"
     behind = f"{status['frames']} frames journalled, {status['queued_records']} records to go"
+    if status.get("silent"):
+        behind += f", {status['silent']} ranks silent: no connection, and no end is known"
     trouble = f"\ntrouble: {status['trouble']}" if status["trouble"] else ""
     return f"{told}\n{behind}{trouble}"
 

@@ -17,6 +17,8 @@ from .left import waiting_logs
 from .skipped import in_words, skipped_by
 
 STORE_TIMEOUT_S = 5.0
+HIDDEN = ("running", "ranks", "silent_ranks", "trouble")
+"""Of a daemon: what is told in words of its own."""
 
 
 @click.command()
@@ -79,7 +81,7 @@ def _print_daemon(name: str, found: dict[str, Any]) -> None:
     if not found["running"]:
         click.echo(f"{name:<11}not running {found.get('trouble', '')}".rstrip())
         return
-    plain = {k: v for k, v in found.items() if k not in ("running", "ranks", "trouble")}
+    plain = {k: v for k, v in found.items() if k not in HIDDEN}
     click.echo(f"{name:<11}running")
     for key, value in plain.items():
         click.echo(f"  {key.replace('_', ' '):<16}{value}")
@@ -87,6 +89,11 @@ def _print_daemon(name: str, found: dict[str, Any]) -> None:
         click.echo(
             f"  rank {rank['rank']} on {rank['host']} (pid {rank['pid']}): "
             f"{rank['frames']} frames, silent for {rank['silent_s']} s"
+        )
+    for rank in found.get("silent_ranks", []):
+        click.echo(
+            f"  rank {rank['rank']} on {rank['host']} (pid {rank['pid']}): silent for "
+            f"{rank['silent_s']} s, without a connection; how it ended is not known"
         )
     if found.get("trouble"):
         click.echo(f"  trouble: {found['trouble']}")

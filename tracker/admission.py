@@ -43,7 +43,7 @@ MAX_PEERS = 50_000
 """Connections that are remembered; beyond, those forgotten say HELLO again."""
 MAX_LOGS = 100_000
 """Logs whose run is remembered; beyond, one that comes again is bound anew."""
-SILENT_S = 60.0
+SILENT_S = 15.0
 """A peer that was not heard for so long is asked whether it is there."""
 
 
@@ -98,6 +98,8 @@ class Admission:
         self._connections: dict[bytes, bytes] = {}
         """Log → connection of the rank that writes it."""
         self._runs: dict[bytes, str] = {}
+        self.departed: dict[bytes, Peer] = {}
+        """Log → rank that has no connection any more: it ended, or its node or network is gone."""
 
     def may_speak(self, sender: bytes) -> bool:
         """Tell whether a peer is listened to; what others send is counted."""
@@ -147,6 +149,7 @@ class Admission:
         peer.log_id, peer.bound = hello.log_id, b""
         peer.run, peer.rank = ("", NO_RANK) if collects else (hello.run, hello.rank)
         peer.host, peer.pid = hello.host, hello.pid
+        self.departed.pop(hello.log_id, None)
         peer.clock_offset_ns = hello.clock_ns - int(now * 1e9)
         if not collects:
             before = self._connections.get(hello.log_id, sender)
@@ -221,6 +224,15 @@ class Admission:
     def forget(self, sender: bytes) -> None:
         if (peer := self.peers.pop(sender, None)) is not None:
             self._unbind(sender, peer)
+
+    def has_departed(self, sender: bytes) -> None:
+        """Forget a peer that can't be reached; a rank is remembered as such."""
+        peer = self.peers.get(sender)
+        self.forget(sender)
+        if peer is not None and peer.log_id not in (None, wire.NO_LOG):
+            self.departed[peer.log_id or b""] = peer
+            if len(self.departed) > MAX_LOGS:
+                del self.departed[next(iter(self.departed))]
 
     def _unbind(self, sender: bytes, peer: Peer) -> None:
         if peer.log_id is not None and self._connections.get(peer.log_id) == sender:

@@ -90,6 +90,8 @@ class Tracker:
         if project is not None:
             self.processes = ProcessWatch(project, endpoint_file, os.environ)
             self.server.on_rank = self.processes.note
+        self._ended: set[bytes] = set()
+        """Logs whose sessions have said that they ended."""
         self._stopping = threading.Event()
         self._received_all = threading.Event()
         self._asked_at = 0.0
@@ -206,6 +208,7 @@ class Tracker:
         try:
             for batch in self.dispatch.send(due):
                 self.digester.offer(batch.files)
+                self._ended.update(bytes.fromhex(session.log_id) for session in batch.sessions)
         except ManagerRestartedError:
             self._rewind()
         return True
@@ -290,7 +293,19 @@ class Tracker:
                 for peer in peers[:LISTED_RANKS]
             ],
             "ranks_not_listed": max(len(peers) - LISTED_RANKS, 0),
+            **self._silent(now),
         }
+
+    def _silent(self, now: float) -> dict[str, Any]:
+        """Return the ranks that can't be reached and of which no end is known."""
+        told = set() if self.processes is None else self.processes.told
+        silent = [
+            {"run": peer.run, "rank": peer.rank, "host": peer.host, "pid": peer.pid,
+             "silent_s": round(now - peer.seen, 1)}
+            for log_id, peer in [*self.server.admission.departed.items()]
+            if log_id not in self._ended and log_id not in told
+        ]  # fmt: skip
+        return {"silent": len(silent), "silent_ranks": silent[:LISTED_RANKS]}
 
 
 def _claim(path: Path) -> tuple[Endpoint, str]:

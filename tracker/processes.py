@@ -62,7 +62,8 @@ class ProcessWatch:
         """Log → pid of those without a descriptor."""
         self._known: set[tuple[bytes, int]] = set()
         self._gone: dict[bytes, _Gone] = {}
-        self._told: set[bytes] = set()
+        self.told: set[bytes] = set()
+        """Logs whose processes are known to have ended without a word."""
         self._since_ns = time.time_ns()
         self._scan_at = 0.0
         self._stopping = threading.Event()
@@ -147,14 +148,14 @@ class ProcessWatch:
         except (Error, OSError) as exc:
             self.trouble, left = str(exc), {}
         for log_id, log in left.items():
-            if log_id not in self._told and log_id not in self._gone and self._is_new(log):
+            if log_id not in self.told and log_id not in self._gone and self._is_new(log):
                 due[log_id] = self._gone[log_id] = _Gone(0)
         for log_id, gone in due.items():
             found = left.get(log_id)
             gone.n_looks += 1
             if found is not None and self._tell(found, gone.at_ns):
-                self._told.add(log_id)
-            if log_id in self._told or gone.n_looks >= len(LOOKS_S):
+                self.told.add(log_id)
+            if log_id in self.told or gone.n_looks >= len(LOOKS_S):
                 del self._gone[log_id]
             else:
                 gone.due = now + LOOKS_S[gone.n_looks]

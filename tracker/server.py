@@ -214,7 +214,7 @@ class Server:
         except zmq.Again:
             pass
         except zmq.ZMQError:
-            self.admission.forget(parts[0])
+            self.admission.has_departed(parts[0])
 
     def _note_descriptor(self, descriptor: int) -> None:
         """On the gate's thread: let no more clients in when this one was the last."""

@@ -172,3 +172,11 @@ def test_silence_of_a_rank_on_another_node_is_no_end(served: Site) -> None:
     run = min(json.loads(served.sprov("runs", "--format", "json")), key=lambda r: r["started"])
     silent = asked(served, "silent-ranks", "-p", f"run={run['run']}", "-p", "seconds=0", "--live")
     assert [row["host"] for row in silent] == ["elsewhere"]
+
+    def lost() -> list[dict[str, Any]]:
+        tracker = json.loads(served.sprov("status", "--format", "json"))["tracker"]
+        return list(tracker["silent_ranks"])
+
+    assert [rank["host"] for rank in wait_until(lost)] == ["elsewhere"]
+    assert "how it ended is not known" in served.sprov("status")
+    assert states()["elsewhere"] == "running"

@@ -19,7 +19,7 @@ from pllib.log import FORMAT_VERSION
 from pllib.project import Endpoint
 from pllib.records import Context, Facts, encode
 from tracker import admission
-from tracker.admission import Admission, RefusedError, StrangerError, survey
+from tracker.admission import SILENT_S, Admission, RefusedError, StrangerError, survey
 from tracker.journal import Journal, read_journal
 from tracker.server import Server, new_keys
 
@@ -175,10 +175,10 @@ def test_peers_and_logs_that_are_remembered_are_bounded(monkeypatch: pytest.Monk
 
 
 def test_a_silent_peer_is_asked_once_in_a_while_whether_it_is_there(admitting: Admission):
-    assert admitting.silent(NOW + 30) == []
-    assert admitting.silent(NOW + 61) == [RANK]
-    assert admitting.silent(NOW + 62) == []
-    assert admitting.silent(NOW + 123) == [RANK]
+    assert admitting.silent(NOW + SILENT_S - 1) == []
+    assert admitting.silent(NOW + SILENT_S + 1) == [RANK]
+    assert admitting.silent(NOW + SILENT_S + 2) == []
+    assert admitting.silent(NOW + 2 * SILENT_S + 3) == [RANK]
 
 
 def test_the_survey_counts_whole_records_and_returns_the_first():
