@@ -91,7 +91,7 @@ def test_metrics_are_points_by_step_and_rank(served: Site):
     served.run("training.py", ranks=2)
     served.select("SELECT ?s { ?s ?p ?o } LIMIT 1")
     lines = served.sprov("metrics", "@last", "--csv").splitlines()
-    assert lines[0] == "name,rank,step,at_ns,value"
+    assert lines[0] == "name,rank,step,at_ns,value,attempt"
     points = {tuple(line.split(",")[i] for i in (0, 1, 2, 4)) for line in lines[1:]}
     assert points == {
         ("loss", "0", "0", "1.0"), ("loss", "1", "0", "1.0"),

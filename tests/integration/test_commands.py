@@ -167,6 +167,17 @@ def test_show_and_json_have_stable_keys(site: Site):
     assert [row["error"] for row in shown["failures"]] == ["ZeroDivisionError: by zero"] * 2
 
 
+def test_status_needs_no_extra(site: Site):
+    program = "import sys; sys.modules['pyoxigraph'] = sys.modules['pyarrow'] = None\n"
+    program += "sys.argv = ['sprov', 'status']\nfrom sprov.cli import main\nmain()"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=site.folder, env=site.environment(),
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "not running" in done.stdout
+
+
 def test_a_missing_extra_is_named():
     program = "import sys; sys.modules['rich'] = None; sys.modules['pyoxigraph'] = None\n"
     program += "sys.argv = ['sprov', 'ingest']\nfrom sprov.cli import main\nmain()"

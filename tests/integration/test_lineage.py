@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -198,11 +199,13 @@ def test_a_directory_joins_where_it_is_and_as_a_copy(made: Site):
     assert copies(found) == set()
 
 
-@pytest.fixture
-def lived(site: Site) -> Site:
-    site.run("lifecycle.py")
-    site.sprov("ingest")
-    return site
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The runs of a small lifecycle, for tests that only ask."""
+    with Site(tmp_path_factory.mktemp("lived")) as site:
+        site.run("lifecycle.py")
+        site.sprov("ingest")
+        yield site
 
 
 def test_an_epochs_checkpoint_comes_from_the_trainings_data(lived: Site):
