@@ -64,19 +64,27 @@ def step_name(facts: Mapping[str, str]) -> str:
     return f"{job}.{facts['step_id']}" if "step_id" in facts else job
 
 
-class Process(msgspec.Struct, frozen=True):
-    """A process that no other is: boot, pid and start time.
+FIRST_NAMESPACE = 0xEFFFFFFC
+"""Of PIDs, that of the kernel itself.  Source: PROC_PID_INIT_INO in include/linux/proc_ns.h."""
 
-    Source: proc(5); the pid alone comes back within hours on a busy node.
+
+class Process(msgspec.Struct, frozen=True):
+    """A process that no other is: boot, pid, the namespace that it is a pid in, and start time.
+
+    Source: proc(5); the pid alone comes back within hours on a busy node, and containers that start
+    together have the same pids.
     """
 
     boot_id: str
     pid: int
     started: float
     """Seconds since boot."""
+    namespace: int = 0
+    """0 for the first of all, and where it can't be read."""
 
     def __str__(self) -> str:
-        return f"{self.boot_id}:{self.pid}:{self.started}"
+        inside = f":{self.namespace}" if self.namespace else ""
+        return f"{self.boot_id}:{self.pid}:{self.started}{inside}"
 
 
 class Launch(msgspec.Struct, frozen=True):
@@ -114,8 +122,17 @@ def process(pid: int | None = None) -> Process:
     Raises:
         ProcessLookupError: There is no such process.
     """
-    pid = os.getpid() if pid is None else pid
-    return Process(boot_id(), pid, _start_time(pid))
+    place = "self" if pid is None else pid  # /proc may be that of another namespace
+    started = _ticks(_stat(place))
+    return Process(boot_id(), os.getpid() if pid is None else pid, started, _namespace(place))
+
+
+def _namespace(place: int | str) -> int:
+    try:
+        found = os.stat(f"/proc/{place}/ns/pid").st_ino  # noqa: PTH116
+    except OSError:
+        return 0
+    return 0 if found == FIRST_NAMESPACE else found
 
 
 def is_alive(pid: int, started: float) -> bool:
@@ -141,7 +158,7 @@ def _is_hidden(pid: int) -> bool:
     return False  # it ended between two looks, or pid is 0
 
 
-def _stat(pid: int) -> list[str]:
+def _stat(pid: int | str) -> list[str]:
     """Return the fields of ``/proc/PID/stat`` from the state on; the name may hold anything."""
     try:
         text = _read(f"/proc/{pid}/stat").decode(errors="replace")
@@ -161,10 +178,6 @@ def parent_of(pid: int) -> int:
         ProcessLookupError: There is no such process.
     """
     return int(_stat(pid)[1])
-
-
-def _start_time(pid: int) -> float:
-    return _ticks(_stat(pid))
 
 
 def find(

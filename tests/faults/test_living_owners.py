@@ -185,3 +185,24 @@ def test_two_ingests_wait_for_each_other(site: Site):
     assert steps(site) == 6000
     for _, errors in said:
         assert all("waiting" in line for line in errors.splitlines() if "sprov:" in line), errors
+
+
+@pytest.mark.parametrize("proc", [["--mount-proc"], []])
+def test_a_number_is_of_its_namespace(contained: list[str], proc: list[str]):
+    """Containers that start together have equal numbers, and without a /proc of their own /proc is
+    about other processes."""
+    command = [word for word in contained if word != "--mount-proc"] + proc
+    lines = (
+        "import os; from pllib import launch, owners; mine = launch.process()\n"
+        "fields = open('/proc/self/stat').read().rsplit(')', 1)[1].split()\n"
+        "ticks = int(fields[19]) / os.sysconf('SC_CLK_TCK')\n"
+        "print(mine.namespace, os.stat('/proc/self/ns/pid').st_ino, mine.started == ticks)\n"
+        "print(mine.pid == os.getpid(), owners.pid_namespace(), str(mine))"
+    )
+    done = subprocess.run([*command, sys.executable, "-c", lines], capture_output=True, text=True)
+    first, second = done.stdout.splitlines()
+    namespace, real, is_own = first.split()
+    assert (namespace, is_own) == (real, "True")
+    is_mine, judged, name = second.split()
+    assert (is_mine, judged) == ("True", real if proc else "-1")
+    assert name.endswith(f":{real}")
