@@ -10,6 +10,7 @@ import atexit
 import os
 import sys
 import threading
+from types import CodeType, FrameType
 from typing import TYPE_CHECKING
 
 from .recording import innermost
@@ -20,14 +21,21 @@ if TYPE_CHECKING:
 _sessions: list[Session] = []
 """Open ones, in the order in which they were opened."""
 _watches_forks = False
+_worker: FrameType | None = None
+"""The frame that runs this process, if it is a worker of multiprocessing."""
+
+
+class WorkerError(Exception):
+    """What a worker of multiprocessing ended with, when its exception is gone."""
 
 
 def enrol(session: Session) -> None:
     """Have a session closed when the process ends in order, and left alone by forked children.
 
-    A child of multiprocessing ends by `os._exit`, after finalizers of its own.
+    A child of multiprocessing ends by `os._exit`, after finalizers of its own; from Python 3.13 on
+    it runs what is registered with `atexit`.
     """
-    global _watches_forks
+    global _watches_forks, _worker
     if not _watches_forks:
         _watches_forks = True
         os.register_at_fork(after_in_child=_abandon_all)
@@ -35,6 +43,7 @@ def enrol(session: Session) -> None:
     atexit.register(session._end_with_process)
     processes, util = map(sys.modules.get, ("multiprocessing.process", "multiprocessing.util"))
     if processes is not None and util is not None and processes.parent_process() is not None:
+        _worker = _worker or _running(processes.BaseProcess._bootstrap.__code__)
         util.Finalize(None, session._end_with_worker, exitpriority=0)
 
 
@@ -45,7 +54,29 @@ def dismiss(session: Session) -> None:
         _sessions.remove(session)
 
 
+def _running(code: CodeType) -> FrameType | None:
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code is not code:
+        frame = frame.f_back
+    return frame
+
+
+def of_process(last_id: int) -> tuple[BaseException | None, bool]:
+    """Return what ends this process, None for nothing, and whether its exit status is known.
+
+    Args:
+        last_id: As of `uncaught`.
+    """
+    error = uncaught(last_id)
+    status = None if _worker is None else _worker.f_locals.get("exitcode")
+    if status and error is None:
+        error = WorkerError(f"exit status {status}")
+    return error, status is not None
+
+
 def _abandon_all() -> None:
+    global _worker
+    _worker = None
     for session in [*_sessions]:
         session.abandon()
     _sessions.clear()

@@ -53,8 +53,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 MAX_MESSAGES = 10
-MAX_LEFT = 32
-"""Loops over sections that one exception goes past: more are not looked at."""
 
 
 class Session(Execution):
@@ -86,8 +84,7 @@ class Session(Execution):
         self._idle: deque[Writer] = deque()
         self.is_closed = self.is_managed = self._closing = False
         self._opener = threading.get_ident()
-        last = ends.last_error()
-        self._last_error_id = 0 if last is None else id(last)
+        self._last_error_id = id(ends.last_error())
         self._closer = 0
         """The thread that writes the end, when no other may write any more."""
         self._told: set[str] = set()
@@ -109,8 +106,8 @@ class Session(Execution):
         self.seq = next(self.sequence)
         self.open_transformations: dict[int, Transformation] = {}
         self.occurrences: dict[str, tuple[int, int]] = {}
-        self._left: deque[Left] = deque(maxlen=MAX_LEFT)
-        """Executions that ended with their generators, the last ones."""
+        self._left: deque[Left] = deque(maxlen=32)
+        """Executions that ended with their generators: one exception may go past several."""
         self.sampler: Sampler | None = None
         self.describer: Describer | None = None
         self._began = self.guard(resources.used)
@@ -318,13 +315,11 @@ class Session(Execution):
 
     def _end_with_process(self) -> None:
         """Close at the end of the process: by an exception that nobody caught, or in order."""
-        self._close(None, ends.uncaught(self._last_error_id), with_process=True)
+        error, is_status_known = ends.of_process(self._last_error_id)
+        self._close(None, error, with_process=not is_status_known)
 
     def _end_with_worker(self) -> None:
-        """Close at the end of a process of multiprocessing, which runs this in a `finally`.
-
-        From Python 3.13 on `_end_with_process` is called there too, when the exception is gone.
-        """
+        """Close at the end of a worker of multiprocessing, in a `finally` of Python up to 3.12."""
         self._close(None, sys.exc_info()[1], with_process=False)
 
     def _close(
