@@ -117,6 +117,8 @@ NODES = {
     "content": (term("sprov:Content"), ENTITY),
     "association": (term("prov:Association"),),
     "skipped": (term("sprov:SkippedRecords"), ENTITY),
+    "fact": (term("sprov:Fact"), ENTITY),
+    "node": (term("prov:Location"),),
 }
 """Classes of a `pllib.linked.Node`, by its kind; of other kinds other tables tell."""
 
@@ -223,6 +225,7 @@ PROPERTIES = {
     "skipped_reason": term("sprov:skippedReason"),
     "skipped_records": term("sprov:skippedRecords"),
     "frame": term("sprov:frame"),
+    "at_location": term("prov:atLocation"),
     "of_run": term("sprov:run"),
     "of_log": term("sprov:ofLog"),
 }

@@ -41,7 +41,8 @@ NodeKind = Literal[
     "schema", "datastore", "featureset", "feature", "dataset", "featuredata", "characteristic",
     "model_characteristic", "model_schema", "prospection", "evaluation_specification",
     "evaluation_procedure", "measure", "persona", "job", "step", "content", "association", "file",
-    "activity", "attempt", "run", "value", "array", "accounting", "skipped", "log",
+    "activity", "attempt", "run", "value", "array", "accounting", "skipped", "log", "fact",
+    "node",
 ]  # fmt: skip
 Whole = Literal["activity", "collective", "attempt", ""]
 

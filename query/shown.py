@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ from .tables import print_table, short
 from .tree import one_line
 
 MAX_ROWS = 20
+WIDTH = 98
 Row = dict[str, Any]
 
 _HEAD = ("run", "name", "study", "experiment", "program", "job", "state")
@@ -20,6 +22,8 @@ _SECTIONS = {
     "where": ("where", ["host", "ranks", "user"]),
     "attempts": ("attempts", ["restart", "job", "ranks", "started", "ended", "state", "signal"]),
     "stages": ("what ran", ["kind", "name", "executions", "ranks", "started", "time", "state"]),
+    "software": ("software", ["name", "value"]),
+    "facts_by_node": ("facts by node", ["name", "value", "nodes"]),
     "settings": ("settings", ["plan", "name", "of", "value"]),
     "data_sets": ("data sets", ["how", "role", "name", "version", "split", "files"]),
     "files": ("files", ["how", "role", "kind", "path", "size"]),
@@ -64,6 +68,22 @@ def print_run(found: Row) -> None:
             print_table(rows[:MAX_ROWS], kept, title=title)
             if len(rows) > MAX_ROWS:
                 click.echo(f"and {len(rows) - MAX_ROWS:,} more (--format json has all)\n")
+        if section == "software":
+            _print_packages(found["packages"])
+
+
+def _print_packages(packages: dict[str, str]) -> None:
+    """Print names and versions in lines that a terminal has room for."""
+    if not packages:
+        return
+    together = "\0"  # a name and its version stay in one line
+    named = [one_line(f"{name} {version}") for name, version in packages.items()]
+    text = ", ".join(named).replace(" ", together).replace(f",{together}", ", ")
+    lines = textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+    click.echo(f"packages ({len(packages)})\n")
+    for line in lines:
+        click.echo(f" {line.replace(together, ' ')}")
+    click.echo("")
 
 
 def _source(source: Row) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pllib import identity, linked
 from pllib.records import (
     ACCOUNT_NUMBERS,
@@ -9,7 +11,6 @@ from pllib.records import (
     OUTCOMES,
     RESOURCES,
     Accounted,
-    Facts,
     Outcome,
     outcome_of,
 )
@@ -37,10 +38,25 @@ def tell_outcome(tables: Tables, record: Outcome) -> None:
     tables.node("activity", run_of_rank, literals=tuple(literals))
 
 
-def tell_facts(tables: Tables, run: str, record: Facts) -> None:
-    """A run's facts that were learnt after it was opened."""
-    facts = [("fact", "string", f"{name}={text}") for name, text in record.facts.items()]
-    tables.node("run", run, literals=tuple(facts))  # type: ignore[arg-type]
+def list_facts(tables: Tables, run: str, facts: Mapping[str, str]) -> None:
+    """Say a run's facts of the run alone, as ``name=value``."""
+    literals = [("fact", "string", f"{name}={text}") for name, text in facts.items()]
+    tables.node("run", run, literals=tuple(literals))  # type: ignore[arg-type]
+
+
+def tell_facts(tables: Tables, run: str, host: str, facts: Mapping[str, str]) -> None:
+    """A run's facts: of the run, and each a thing with the node that said it.
+
+    Nodes, and attempts, may tell different values of one name.
+    """
+    list_facts(tables, run, facts)
+    node = identity.digest("node", host)
+    tables.node("node", node, host)
+    for name, text in facts.items():
+        tables.node(
+            "fact", identity.digest("fact", run, name, text), name, (("value", "string", text),),
+            (("of_run", "run", run), ("at_location", "node", node)),
+        )  # fmt: skip
 
 
 def resources(found: dict[str, float]) -> tuple[Literal, ...]:

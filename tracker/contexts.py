@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pllib import identity, linked
 from pllib.launch import job_name
-from pllib.records import Context, Facts
+from pllib.records import Context
 
-from .accounts import place, tell_facts
+from .accounts import list_facts, place
 from .prospective import Plans
 from .tables import Tables
 
@@ -29,7 +29,7 @@ def introduce(tables: Tables, plans: Plans, context: Context) -> str:
         _follow(tables, plans, context)
         _place(tables, context, attempt)
     elif context.facts != tables.runs[said].facts:  # as of ranks on different nodes
-        tell_facts(tables, context.run, Facts(0, context.facts))
+        list_facts(tables, context.run, context.facts)
         _place(tables, context, attempt)
     agent = identity.digest("agent", attempt, context.rank, context.host, context.pid)
     if agent not in tables.agents:

@@ -65,7 +65,7 @@ def _link_frame(tables: Tables, frame: Frame) -> None:
         return
     skipped = Skipped(frame)
     try:
-        speaker = Speaker(tables, frame.log_id, context)
+        speaker = Speaker(tables, frame.log_id, frame.number, context)
     except Exception as exc:  # noqa: BLE001  whatever a context of others says, it stops nobody
         skipped.add_all(skipped.reason("Context", exc))
     else:

@@ -69,7 +69,10 @@ class _Names:
 class Speaker:
     """One frame's speaker: a session, with what the frame has named so far."""
 
-    def __init__(self, tables: Tables, log_id: bytes, context: Context) -> None:
+    def __init__(self, tables: Tables, log_id: bytes, number: int, context: Context) -> None:
+        """Args:
+        number: Of the frame in its log.
+        """
         self._tables = tables
         self._log_id = log_id
         self._context = context
@@ -91,12 +94,14 @@ class Speaker:
             Digested: self._digested,
             Imported: self._imported,
             Outcome: functools.partial(tell_outcome, tables),
-            Facts: functools.partial(tell_facts, tables, context.run),
+            Facts: self._facts,
             Accounted: functools.partial(account, tables),
         }
         if not NO_RANK <= context.rank <= LARGEST_RANK:
             raise OverflowError(context.rank)
         self._agent = "" if context.rank == NO_RANK else introduce(tables, self._plans, context)
+        if number == 0 and context.facts:  # all frames of a log say the same
+            tell_facts(tables, context.run, context.host, context.facts)
         if context.wraps:
             wraps = ("wraps", "boolean", "true")
             tables.node("activity", self._activity(0), literals=(wraps,))  # type: ignore[arg-type]
@@ -378,6 +383,9 @@ class Speaker:
         size = ("size", *literal(record.size))
         node("content", content, None, (("digest", "string", record.digest), size))
         node("file", file, links=(("content", "content", content),))
+
+    def _facts(self, record: Facts) -> None:
+        tell_facts(self._tables, self._context.run, self._context.host, record.facts)
 
     def _imported(self, record: Imported) -> None:
         self._tables.imported.append(record.triples)

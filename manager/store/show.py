@@ -21,6 +21,7 @@ from pllib.moments import sortable
 from .deviations import deviations
 from .executions import Reader
 from .rivals import rivals
+from .software import merged, packages, software
 from .states import attempts, in_words, is_bad, worst
 
 Row = dict[str, Any]
@@ -45,13 +46,15 @@ def show(store: ox.Store, asked: Show) -> Row:
     read = Reader(store, asked.run, live=asked.live)
     if not read.agents:
         raise QueryError(f"no run is {asked.run}", "`sprov runs` lists them")
+    facts = merged(fact for _, fact in read.pairs([asked.run], "sprov:fact"))
     shared = _shared(read)
     models = [row for row in shared if row["kind"] in ("model", "checkpoint")]
     files = [row for row in shared if row["kind"] in ("file", "directory", "reference")]
     return {
-        "facts": dict(
-            fact.partition("=")[::2] for _, fact in read.pairs([asked.run], "sprov:fact")
-        ),
+        "facts": facts,
+        "facts_by_node": _facts_by_node(read),
+        "software": software(facts),
+        "packages": packages(facts),
         "redacted": _redacted(read),
         "tags": sorted(tag for _, tag in read.pairs([asked.run], "sprov:tag")),
         "where": _where(read),
@@ -70,6 +73,24 @@ def show(store: ox.Store, asked: Show) -> Row:
         "rivals": rivals(read.every_session),
         "skipped": _skipped(read),
     }
+
+
+def _facts_by_node(read: Reader) -> list[Row]:
+    """Return facts that nodes tell differently, each value with the nodes that tell it."""
+    ids = read.back("sprov:run", [read.run], "fact")
+    name, value = read.known(ids, "rdfs:label"), read.known(ids, "prov:value")
+    places = read.pairs(ids, "prov:atLocation")
+    host = read.known({place for _, place in places}, "rdfs:label")
+    nodes: dict[str, set[str]] = defaultdict(set)
+    for fact, place in places:
+        nodes[fact].add(host.get(place, place))
+    told = Counter(name.values())
+    rows = [
+        {"name": name[each], "value": value.get(each), "nodes": ", ".join(sorted(nodes[each]))}
+        for each in name
+        if told[name[each]] > 1
+    ]
+    return sorted(rows, key=lambda row: (row["name"], row["nodes"], row["value"]))
 
 
 def _redacted(read: Reader) -> int:

@@ -19,6 +19,7 @@ from typing import Any
 
 from rocrate.rocrate import ROCrate  # type: ignore[import-untyped]
 
+from manager.store.software import merged
 from pllib.moments import moment
 
 from .crate_data import Data
@@ -75,9 +76,7 @@ class _Crate:
         self.crate.metadata.extra_terms.update(TERMS)
         self._graph = graph
         self._folder = folder
-        self._facts = dict(
-            fact.partition("=")[::2] for fact in graph.texts(graph.run, "sprov:fact")
-        )
+        self._facts = merged(graph.texts(graph.run, "sprov:fact"))
         self._units = Units(graph)
         self._data = Data(graph, self.crate, with_files=with_files)
         self._plans = Plans(graph, self._units, self._data, self._facts)
