@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from harness import PROGRAMS, Site, lack, wait_until
 
+from pllib import telling
 from pllib.moments import nanoseconds
+from pllib.records import Accounted
 
 SECOND_NS = 10**9
 
@@ -98,7 +100,8 @@ def watching(site: Site, request: pytest.FixtureRequest, monkeypatch: pytest.Mon
 
 
 def state(site: Site) -> str:
-    rows = json.loads(site.sprov("runs", "--format", "json", "--live"))
+    live = ["--live"] if site.server else []
+    rows = json.loads(site.sprov("runs", "--format", "json", *live))
     return str(rows[0]["state"]) if rows else ""
 
 
@@ -180,3 +183,20 @@ def test_silence_of_a_rank_on_another_node_is_no_end(served: Site) -> None:
     assert [rank["host"] for rank in wait_until(lost)] == ["elsewhere"]
     assert "how it ended is not known" in served.sprov("status")
     assert states()["elsewhere"] == "running"
+
+
+def test_what_slurm_says_of_ranks_that_opened_no_session_is_the_state_in_every_answer(
+    site: Site,
+) -> None:
+    site.run(
+        "training.py", SPROV_MODE="offline", SLURM_CLUSTER_NAME="test", SLURM_JOB_ID="4300",
+        SLURM_STEP_ID="0", SLURM_PROCID="0", SLURM_STEP_NUM_TASKS="4",
+    )  # fmt: skip
+    site.sprov("ingest")
+    assert (state(site), asked(site, "unfinished")) == ("completed", [])
+
+    failed = Accounted(0, "test", "4300", "0", 0, "sacct", "FAILED", time.time_ns())
+    telling.tell(site.project, telling.job_run("test", "4300"), [failed])
+    site.sprov("ingest")
+    assert (state(site), asked(site, "running")) == ("failed", [])
+    assert [row["state"] for row in asked(site, "unfinished")] == ["failed"]
