@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from pathlib import Path
 
+import psutil
 from harness import TRANSFORMATIONS, Site, wait_until
+
+from query.engine import find_engine
 
 COUNT = f"SELECT (COUNT(*) AS ?n) {{ {TRANSFORMATIONS} }}"
 
@@ -69,3 +74,28 @@ def test_tables_are_verified_while_a_run_goes_on(served: Site):
     assert program.poll() is None
     program.terminate()
     assert not list(served.project.root.glob("pinned-*"))
+
+
+def deleted_files(site: Site) -> list[str]:
+    """Return what the manager's query processes have open of snapshots that is deleted."""
+    found = []
+    for process in psutil.Process(site.endpoint.manager_pid).children():
+        for link in Path(f"/proc/{process.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.append(str(link.readlink()))
+    snapshots = str(site.project.snapshots)
+    return [name for name in found if name.startswith(snapshots) and name.endswith("(deleted)")]
+
+
+def test_query_processes_that_nobody_asks_let_go_of_deleted_snapshots(served: Site):
+    served.run("steps.py", "5")
+    engine = find_engine(served.project)
+    engine.flush()
+    for _ in range(4):  # both processes are asked
+        assert engine.select(COUNT) == [{"n": "5"}]
+    asked = (served.project.snapshots / "current").resolve()
+    while asked.exists():  # two snapshots are kept
+        served.run("steps.py", "5")
+        engine.flush()
+    wait_until(lambda: not deleted_files(served))
+    assert int(engine.select(COUNT)[0]["n"]) > 5
