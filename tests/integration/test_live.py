@@ -62,6 +62,10 @@ def test_an_answer_that_is_not_live_says_of_when_it_is(site: Site):
     assert told.count("as of") == 1
     assert "--live" in told
     assert site.attempt("runs", "--live").stderr == ""
+    site.run("steps.py", "2", SPROV_MODE="offline")
+    for command in (["runs"], ["ask", "outcome"]):
+        said = site.attempt(*command, "--live").stderr
+        assert said == "sprov: 1 log(s) wait for `sprov ingest`\n"
 
 
 def test_tables_are_verified_while_a_run_goes_on(served: Site):
