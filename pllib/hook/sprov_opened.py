@@ -45,6 +45,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 ROOMS = tuple(
     f"{ROOT}/{room}/" for room in ("pllib", "tracker", "manager", "query", "slurm", "sprov")
 )
+LEFT_OUT = (*SYSTEM, *ROOMS)
 LIBRARY = os.path.dirname(os.__file__) + "/"
 ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
 REGULAR, KINDS = 0o100000, 0o170000
@@ -195,27 +196,43 @@ class Opened:
 
 def is_listed(path: str, excluded: tuple[str, ...]) -> bool:
     """Tell whether a file may matter: not one of the system, of packages or of excluded folders."""
+    if path.startswith(LEFT_OUT) and not path.startswith(SHARED_MEMORY):
+        return False
     if path.startswith(excluded) or path[-4:] == ".pyc":
         return False
-    if path.startswith(ROOMS) or (path.startswith(SYSTEM) and not path.startswith(SHARED_MEMORY)):
-        return False
-    return PACKAGES[0] not in path and PACKAGES[1] not in path
+    return "-packages/" not in path or (PACKAGES[0] not in path and PACKAGES[1] not in path)
+
+
+LIBRARYS, OWN, THEIRS = range(3)
+_callers: dict[str, int] = {}
+"""Whose code is in a file."""
 
 
 def _is_ours() -> bool:
     """Tell whether code of ours opens a file, by itself or by the standard library."""
-    frame = sys._getframe(1)
+    frame = sys._getframe(3)  # beyond the hook
     while frame is not None:
-        name = frame.f_code.co_filename
-        if name != __file__:
-            module = frame.f_globals.get("__name__")
-            if name.startswith(ROOMS) or (isinstance(module, str) and module[:6] == "pllib."):
-                return True
-            is_library = name.startswith((LIBRARY, "<frozen "))
-            if not is_library or PACKAGES[0] in name or PACKAGES[1] in name:
-                return False
+        whose = _callers.get(frame.f_code.co_filename)
+        if whose is None:
+            whose = _whose(frame)
+        if whose:
+            return whose == OWN
         frame = frame.f_back  # type: ignore[assignment]
     return False
+
+
+def _whose(frame: Any) -> int:
+    name, module = frame.f_code.co_filename, frame.f_globals.get("__name__")
+    found = THEIRS
+    if name == __file__:
+        return LIBRARYS
+    if name.startswith(ROOMS) or (isinstance(module, str) and module[:6] == "pllib."):
+        found = OWN
+    elif name.startswith((LIBRARY, "<frozen ")):
+        found = THEIRS if PACKAGES[0] in name or PACKAGES[1] in name else LIBRARYS
+    if len(_callers) < MAX_FILES:
+        _callers[name] = found
+    return found
 
 
 def as_field(name: str) -> str:
