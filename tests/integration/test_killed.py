@@ -199,4 +199,6 @@ def test_what_slurm_says_of_ranks_that_opened_no_session_is_the_state_in_every_a
     telling.tell(site.project, telling.job_run("test", "4300"), [failed])
     site.sprov("ingest")
     assert (state(site), asked(site, "running")) == ("failed", [])
-    assert [row["state"] for row in asked(site, "unfinished")] == ["failed"]
+    for question in ("unfinished", "failed-attempts"):
+        assert [row["state"] for row in asked(site, question)] == ["failed"], question
+    assert "1 of 4 seen; Slurm says that the others ended as failed" in site.sprov("show", "@last")
