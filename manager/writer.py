@@ -18,7 +18,7 @@ import math
 import queue
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -53,6 +53,7 @@ class Commit:
     n_triples: int = 0
     n_points: int = 0
     n_records: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
     watermarks: dict[tuple[str, str], linked.Batch] = field(default_factory=dict)
     points: dict[str, list[linked.Points]] = field(default_factory=lambda: defaultdict(list))
     last: int = 0
@@ -64,6 +65,7 @@ class Commit:
         self.lines.append(text)
         self.n_triples += text.count("\n")
         self.n_records += batch.n_records
+        self.skipped.update(batch.skipped)
         self.watermarks[batch.journal, batch.queue] = batch
         if batch.points is not None:
             self.points[batch.queue].append(batch.points)
@@ -81,6 +83,8 @@ class Counts:
 
     batches: int = 0
     records: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    """Records that are counted in the graph instead of being in it, by reason."""
     triples: int = 0
     commits: int = 0
     snapshots: int = 0
@@ -344,6 +348,7 @@ class Writer:
                 self._durable[key] = batch.last
             self.counts.commits += 1
             self.counts.records += commit.n_records
+            self.counts.skipped.update(commit.skipped)
             self.counts.triples += commit.n_triples
             self._changed.notify_all()
 

@@ -17,6 +17,7 @@ from tracker.journal import OnUnreadable, Unreadable, read_unstored, refuse_unre
 from tracker.workqueue import WorkQueues
 
 from .keeping.stubs import identity_of
+from .skipped import in_words
 
 VISIBLE_TIMEOUT_S = 3600.0
 DISK_PATIENCE_S = 3.0
@@ -40,7 +41,10 @@ def open_writer(
     writer.start()
     try:
         yield writer
-        if not writer.flush(VISIBLE_TIMEOUT_S):
+        flushed = writer.flush(VISIBLE_TIMEOUT_S)
+        for reason, count in sorted(writer.counts.skipped.items()):
+            click.echo(f"sprov: {in_words(reason, count)}", err=True)
+        if not flushed:
             raise UnavailableError(
                 f"the store stopped: {writer.failure or 'no snapshot'}",
                 "The journals have everything: make room if there is none, then `sprov ingest`",

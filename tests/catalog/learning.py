@@ -353,7 +353,7 @@ def run_differences(study: Study) -> Iterator[Asked]:
 def measures(study: Study) -> Iterator[Asked]:
     yield Asked({"study": "no such study"}, [])
     rows = [
-        {"measure": "accuracy", "kind": "generated", "runs": 1},
-        {"measure": "loss", "kind": "series", "runs": 1},
+        {"measure": "accuracy", "kind": "generated"},
+        {"measure": "loss", "kind": "series"},
     ]
     yield Asked({"study": "sweep"}, rows)
