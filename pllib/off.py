@@ -11,7 +11,6 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,6 +23,8 @@ from .objects import described
 from .words import as_text
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from typing_extensions import Self
 
 
@@ -76,7 +77,6 @@ class Off(msgspec.Struct, eq=False, gc=False):
     started_ns: ClassVar[int] = 0
     sampler: ClassVar[None] = None
     describer: ClassVar[None] = None
-    spool_path: ClassVar[PurePosixPath] = PurePosixPath(os.devnull)
 
     def __enter__(self) -> Self:
         return self
@@ -99,6 +99,12 @@ class Off(msgspec.Struct, eq=False, gc=False):
     @property
     def is_managed(self) -> bool:
         return True
+
+    @property
+    def spool_path(self) -> Path:
+        from pathlib import Path
+
+        return Path(os.devnull)
 
     @property
     def lost(self) -> Counter[str]:

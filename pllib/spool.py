@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 FIRST_EXTENT_CHUNKS = 8
 """Never fewer later: what is left of a disk then is for others, who may be less well prepared."""
 MAX_EXTENT_BYTES = 64 << 20
+RESERVE_CHUNKS = 2
 RETRY_S = 1.0
 """After the disk was full."""
 MADV_POPULATE_WRITE = 23
@@ -89,6 +90,11 @@ class Spool:
         self.size = HEADER_BYTES
         self._extents: list[tuple[mmap.mmap, memoryview]] = []
         self._growing = threading.Lock()
+        self._grower = 0
+        """The thread that grows it now."""
+        self._reserve: deque[Chunk] = deque()
+        """For the session's end, which is to be told when all else is full, and for a signal
+        handler that interrupts its own thread in `grow`."""
         self._grow_at = 0.0
         self._n_chunks = 0
         """Of the last extent that was tried or had."""
@@ -109,8 +115,6 @@ class Spool:
                 self.header = locked(self.header, self._lock)
                 os.write(self._fd, pack_file_header(self.header))
                 self._extend(FIRST_EXTENT_CHUNKS)
-            self._spare: Chunk | None = self.free.pop()
-            """For the session's end, which is to be told when all else is full."""
         except OSError as exc:
             locks.release(self._lock)
             raise _unusable(path, exc) from exc
@@ -132,10 +136,14 @@ class Spool:
                 chunk = self.free.pop()  # the one last freed: still in the cache
                 break
             except IndexError:
-                if (self._is_full or not self.grow()) and not self.free:
+                is_own = self._grower == threading.get_ident()  # and waits for us to return
+                if not is_own and (self._is_full or not self.grow()) and not self.free:
                     return None
-            if time.monotonic() > deadline:  # who has the lock is slow, or is our caller
-                return None
+                if is_own or (time.monotonic() > deadline and not self.free):
+                    if len(self._reserve) < RESERVE_CHUNKS:
+                        return None
+                    chunk = self._reserve.pop()
+                    break
         chunk.number = next(self._numbers)
         chunk.end = chunk.n_records = 0
         head = open_header(self.log_id, chunk.number)
@@ -146,11 +154,10 @@ class Spool:
         """Let only one thread, by its ident, have chunks from here on."""
         self._only = thread
 
-    def release_spare(self) -> None:
-        """Let what comes from here on have the chunk that was kept for it."""
-        if self._spare is not None:
-            self.free.append(self._spare)
-            self._spare = None
+    def release_reserve(self) -> None:
+        """Let what comes from here on have the chunks that were kept for it."""
+        self.free.extend(self._reserve)
+        self._reserve.clear()
 
     def grow(self) -> bool:
         """Allocate another extent, as large as all before it; False if that can't be.
@@ -164,6 +171,7 @@ class Spool:
         if not self._growing.acquire(blocking=False):
             time.sleep(0.0005)
             return True
+        self._grower = threading.get_ident()
         try:
             n_chunks = self._next_extent()
             if n_chunks <= 0:
@@ -180,6 +188,7 @@ class Spool:
             self._is_full = True
             return False
         finally:
+            self._grower = 0
             self._growing.release()
 
     def _next_extent(self) -> int:
@@ -204,7 +213,10 @@ class Spool:
         self.size += length
         for at in range(0, length, self.stride):
             _populate(mapped, at, self.stride)
-        self.free.extend(Chunk(mapped, words, at) for at in range(0, length, self.stride))
+        chunks = deque(Chunk(mapped, words, at) for at in range(0, length, self.stride))
+        while len(self._reserve) < RESERVE_CHUNKS and chunks:
+            self._reserve.append(chunks.popleft())
+        self.free.extend(chunks)
 
     def seal(self, chunk: Chunk) -> int:
         """Seal a retired chunk's frame; return how many records it has but context and names."""

@@ -1,4 +1,7 @@
-"""`sprov`, but for its tracker: that one acknowledges what it has written and never syncs."""
+"""`sprov`, but for its tracker: that one acknowledges what it has written and not yet synced.
+
+It syncs with the next frames, as many a log does that counts on the page cache.
+"""
 
 import tracker.daemon
 from pllib.log import LogWriter
@@ -7,10 +10,14 @@ from tracker.journal import Journal
 
 
 class HastyWriter(LogWriter):
-    """Counts on the page cache."""
+    """Makes durable what it was given before the last time."""
 
     def sync(self) -> None:
-        """Do nothing."""
+        """Do nothing: who appends next syncs, and what is acknowledged until then is not."""
+
+    def append(self, frames: list[bytes]) -> None:
+        super().sync()
+        super().append(frames)
 
 
 class HastyJournal(Journal):
