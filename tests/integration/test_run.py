@@ -337,6 +337,32 @@ with pllib.open() as session:
     assert readers == 1
 
 
+def test_what_a_tracker_below_the_command_digests_is_no_input(site: Site):
+    with (site.folder / "data.bin").open("wb") as file:
+        file.truncate(256 << 20)  # so that its digester is met at work
+    write(site, "product.py", """
+import pllib
+with pllib.open() as session:
+    session.used(data=pllib.File("data.bin"))
+""")  # fmt: skip
+    write(site, "job.sh", f"""
+{SCRIPT} serve --ready-file ready &
+until [ -e ready ]; do sleep 0.05; done
+{sys.executable} product.py
+until {SCRIPT} query --live 'ASK {{ ?f prov:specializationOf ?c }}' 2> /dev/null | grep -q yes
+do echo x >> ticks.txt; done
+{SCRIPT} stop
+wait
+""")  # fmt: skip
+    status, _, errors = run(site, "sh", "job.sh")
+    assert status == 0, errors
+    assert "data.bin" not in said(site).files(Used)
+    site.sprov("ingest")
+    rows = site.select(f"""SELECT ?role {{ ?a prov:qualifiedUsage ?u . ?u prov:hadRole/rdfs:label
+        ?role ; prov:entity/sprov:path '{site.folder / "data.bin"}' }}""")
+    assert [row["role"] for row in rows] == ["data"]
+
+
 def test_staging_into_shared_memory_is_recorded(site: Site):
     staged = Path("/dev/shm") / f"staged-{os.getpid()}"
     write(site, "in.txt", "data")
