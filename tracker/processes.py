@@ -31,7 +31,7 @@ MAX_DESCRIPTORS = 512
 LOOK_MS = 1000
 LOOKS_S = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0)
 """After the end of a process, between looks for its spool: one that ended in order leaves none."""
-SCAN_S = 3.0
+SCAN_S = 5.0
 """Between looks for spools of ranks that ended before they were heard of."""
 TIMEOUT_S = 5.0
 

@@ -70,7 +70,9 @@ SELECT ?run ?attempt ?restart ?part ?agent ?rank ?pid ?host ?started ?ended ?err
 }}
 """
 _NOT_COMPLETED = """FILTER(EXISTS { ?part sprov:error ?any } ||
-NOT EXISTS { ?part prov:endedAtTime ?end } || EXISTS { ?part sprov:endedWithProcess true })"""
+NOT EXISTS { ?part prov:endedAtTime ?end } || EXISTS { ?part sprov:endedWithProcess true } ||
+EXISTS { ?part sprov:exitStatus ?status })"""
+"""Or with more to be said of how."""
 
 
 @dataclass
@@ -280,6 +282,13 @@ def _end_as_seen(session: Session, outcome: str, told: End | None) -> None:
         session.state = told.state
 
 
+def _without_status(odd: list[Session]) -> list[Session]:
+    """Return sessions that don't know with which exit status their process ended, where `sprov run`
+    around it does not say so."""
+    known = {each.rank for each in odd if each.exit_status is not None}
+    return [each for each in odd if each.with_process and each.rank not in known]
+
+
 def _conclude(attempt: Attempt, odd: list[Session], ends: Ends, *, live: bool) -> None:
     """Say how an attempt ended, by its sessions that did not complete in order.
 
@@ -302,9 +311,11 @@ def _conclude(attempt: Attempt, odd: list[Session], ends: Ends, *, live: bool) -
     attempt.state = worst(states) if states else "completed"
     attempt.error = next((each.error for each in odd if each.error), None)
     attempt.seen = _of_all(max, *(each.seen for each in odd))
-    unknown = [each for each in odd if each.with_process and not _says_exit(told, each)]
-    attempt.is_exit_known = not any(each.state == attempt.state for each in unknown)
+    attempt.is_exit_known = not any(
+        each.state == attempt.state and not _says_exit(told, each) for each in _without_status(odd)
+    )
     of_state = [each for each in odd if each.state == attempt.state]
+    of_state.sort(key=lambda each: (each.exit_status, each.signal) == (None, None))
     if by := of_state[0] if of_state else told:
         attempt.exit_status, attempt.signal = by.exit_status, by.signal
     moments = [attempt.ended, *(each.ended for each in odd)]

@@ -233,6 +233,17 @@ def test_two_sessions_of_a_rank_are_one_rank():
     assert {each.state for each in the_sessions(text)} == {"killed", "completed"}
 
 
+@pytest.mark.parametrize(("status", "state"), [(0, "completed"), (4, "failed")])
+def test_an_exit_status_that_a_rank_could_not_know_is_what_its_wrapper_says(status, state):
+    wrapper = SESSION.format(a="wrapper", attempt=0, rank=0)
+    error = f' ; sprov:error "CommandError: exit status {status}"' if status else ""
+    ended = f'{ENDED}{error} ; sprov:outcome "{state}" ; sprov:exitStatus {status}'
+
+    (attempt,) = the_attempts(graph(UNKNOWN) + wrapper + said("activity/wrapper", ended))
+    assert (attempt.state, attempt.is_exit_known) == (state, True)
+    assert (attempt.exit_status, attempt.ranks) == (status, 1)
+
+
 @pytest.mark.parametrize(
     ("ended", "error", "rank", "state"),
     [
