@@ -311,7 +311,10 @@ class Session(Execution):
                 by then stays in the project's spool for `sprov ingest`.
             error: What ended the block, if it was an exception.
         """
-        self._close(timeout_s, error, with_process=False)
+        from .settings import seconds
+
+        wait_s = seconds(timeout_s, self._settings.close_timeout_s)
+        self._close(wait_s, error, with_process=False)
 
     def _end_with_process(self) -> None:
         """Close at the end of the process: by an exception that nobody caught, or in order."""

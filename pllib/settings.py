@@ -179,6 +179,12 @@ STRICT = frozenset({Serving, Redaction})
 """Where no default may stand in for a wrong value: it would be less secure than what was meant."""
 
 
+def seconds(given: float | None, default: float) -> float:
+    """Return how long to wait, as `Seconds` allows it: the default for what is no number."""
+    is_number = isinstance(given, int | float) and given == given
+    return min(max(float(given), 0.0), LONGEST_S) if given is not None and is_number else default
+
+
 def is_off(environ: Mapping[str, str]) -> bool:
     """Tell whether the environment switches capture off, whatever else is set or wrong."""
     return environ.get("SPROV_MODE", "").strip().lower() == "off"

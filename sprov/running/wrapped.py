@@ -68,6 +68,10 @@ def open_wrapped(command: Sequence[str], options: Mapping[str, Any]) -> Wrapped 
     return Wrapped(command, about, session)
 
 
+def _ignore(message: str) -> None:
+    """Leave it to the session to say, which has read the same before."""
+
+
 class Wrapped:
     """A command that is about to run, runs, and has ended."""
 
@@ -75,9 +79,9 @@ class Wrapped:
         self._command = command
         self._about = about
         self._session = session
-        self._project = find()
+        self._project = find(warn=_ignore)
         self._settings = load_section(Running, self._project.config, os.environ)
-        self._redactor = redaction.load(self._project.config, os.environ)
+        self._redactor = redaction.load(self._project.config, os.environ, _ignore)
         self._git_given_up = threading.Event()
         self._git: threading.Thread | None = None
         self._watcher: Watcher | None = None

@@ -194,3 +194,33 @@ def test_facts_that_are_long_for_a_frame_make_frames_larger(site: Site, n_facts:
     assert "flush_bytes is" in done.stderr
     assert ("facts are left out" in done.stderr) == is_cut
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("timeout_s", ["float('nan')", "float('inf')", "-1", "'soon'"])
+def test_a_session_closes_whatever_its_time_is(site: Site, timeout_s: str):
+    lines = (
+        "import pllib\n"
+        "session = pllib.open(mode='offline')\n"
+        "session.metric('loss', 1.0, step=0)\n"
+        f"session.close(timeout_s={timeout_s})\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", lines],
+        env=site.environment(), capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    site.sprov("ingest")
+    assert list(site.project.spool.iterdir()) == []
+
+
+def test_a_wrapper_says_once_what_it_passes_over(folder: Path):
+    (folder / "below").mkdir()
+    (folder / ".sprov").mkdir()
+    os.chown(folder / ".sprov", 5009, 5009)
+    done = subprocess.run(
+        [SCRIPT, "run", "--", "sh", "-c", "exit 7"],
+        cwd=folder / "below", capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
+    )  # fmt: skip
+    assert done.returncode == 7
+    assert done.stderr.count("is passed over") == 1
+    assert list((folder / "below" / ".sprov" / "spool").iterdir())

@@ -16,6 +16,7 @@ from pllib.settings import (
     description_of,
     load,
     load_section,
+    seconds,
 )
 from sprov.init import default_config
 
@@ -135,3 +136,20 @@ def test_the_file_that_init_writes_has_every_setting_at_its_default(tmp_path):
         assert tuple(found[name]) == section.__struct_fields__
         assert load_section(section, path, {}, warn=pytest.fail) == section()
         assert all(description_of(section, field) for field in section.__struct_fields__)
+
+
+@pytest.mark.parametrize(
+    ("given", "is_so_long"),
+    [
+        (None, 2),
+        (5, 5),
+        (0, 0),
+        (-1, 0),
+        (math.inf, 604800),
+        (-math.inf, 0),
+        (math.nan, 2),
+        ("x", 2),
+    ],
+)
+def test_a_wait_is_bounded(given, is_so_long):
+    assert seconds(given, 2.0) == is_so_long
