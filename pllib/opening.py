@@ -91,7 +91,8 @@ def open_session(
         spool.close(keep=False)
         raise
     runs.opened(described)
-    if context.rank == 0 and not wraps and runs.WRAPPED not in os.environ:  # else that told it
+    is_told = wraps or runs.WRAPPED in os.environ  # by `sprov run`
+    if chosen.software != "off" and context.rank == 0 and not is_told:
         session.guard(_describe, session, redactor)
     if chosen.telemetry_s:
         from .telemetry import Sampler

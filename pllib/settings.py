@@ -71,6 +71,10 @@ class Settings(msgspec.Struct, frozen=True):
     telemetry_s: Annotated[
         Seconds, Meta(description="sample process and node this often, seconds; 0 does not")
     ] = 0.0
+    software: Annotated[
+        Literal["loaded", "off"],
+        Meta(description="loaded or off: whether command, code and packages are recorded"),
+    ] = "loaded"
 
 
 class Serving(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from pllib.data import Handle
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("SPROV_DIR", str(tmp_path / ".sprov"))
+    monkeypatch.setenv("SPROV_SOFTWARE", "loaded")
 
 
 ALIVE: list[dict[str, Any]] = []

@@ -51,7 +51,8 @@ def told(folder: Path, *words: str, **environ: str) -> dict[str, str]:
     done = subprocess.run(
         [sys.executable, "train.py", *words],
         cwd=folder, capture_output=True, text=True, timeout=60, check=False,
-        env={**os.environ, "SPROV_DIR": str(project), "SPROV_MODE": "offline", **environ},
+        env={**os.environ, "SPROV_DIR": str(project), "SPROV_MODE": "offline",
+             "SPROV_SOFTWARE": "loaded", **environ},
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     found: dict[str, str] = {}
@@ -165,3 +166,7 @@ def test_a_worktree_and_a_clone_have_their_own_index(tree, tmp_path):
 
 def test_where_there_is_no_repository_nothing_is_said(tmp_path):
     assert facts_of(tmp_path) == {}
+
+
+def test_it_may_be_switched_off(tree):
+    assert told(tree, "0", SPROV_SOFTWARE="off") == {}
