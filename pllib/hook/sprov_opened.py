@@ -243,17 +243,28 @@ def as_field(name: str) -> str:
 
 
 def _is_theirs(exc: BaseException) -> bool:
-    """Tell whether a signal handler of the program raised this while ours ran."""
-    import signal
+    """Tell whether the program raised this while ours ran: a signal handler, or another thread.
 
-    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
-    codes = {getattr(getattr(h, "__func__", h), "__code__", None) for h in handlers} - {None}
-    trace = exc.__traceback__
+    As `pllib.foreign.is_theirs`, which can't be imported here: a handler is given a frame, and what
+    another thread raises has no arguments and comes where nothing raises.
+    """
+    import opcode
+
+    trace = last = exc.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code in codes:
-            return True
+        last, frame, code = trace, trace.tb_frame, trace.tb_frame.f_code
+        n_named = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4)
+        for name in code.co_varnames[:n_named]:
+            value = frame.f_locals.get(name)
+            if any(
+                type(item) is type(frame) for item in (value if type(value) is tuple else [value])
+            ):
+                return True
         trace = trace.tb_next
-    return False
+    if last is None or exc.args or isinstance(exc, (MemoryError, StopIteration)):
+        return False
+    raised_by = opcode.opname[last.tb_frame.f_code.co_code[last.tb_lasti]]
+    return raised_by not in ("RAISE_VARARGS", "RERAISE")
 
 
 def own_folders() -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib.util
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -182,3 +183,30 @@ def test_what_values_raise_is_theirs_to_swallow():
         with pytest.raises(Exception) as caught:
             call()
         assert not is_theirs(caught.value)
+
+
+@pytest.mark.parametrize("kind", [k for k in HANDLERS if k not in ("drops-its-frame",)])
+def test_the_hook_of_sprov_run_tells_them_too(kind, tmp_path):
+    """It stands alone, in Pythons that lack pllib."""
+    path = Path(pllib.__file__).with_name("hook") / "sprov_opened.py"
+    loaded = importlib.util.spec_from_file_location("opened_hook", path)
+    assert loaded is not None
+    assert loaded.loader is not None
+    hook = importlib.util.module_from_spec(loaded)
+    loaded.loader.exec_module(hook)
+    armed = Armed(TimeoutError)
+    before = signal.signal(signal.SIGALRM, HANDLERS[kind](armed))
+    armed.is_armed = True
+    try:
+        with pytest.raises(TimeoutError) as caught:
+            signal.setitimer(signal.ITIMER_REAL, 1e-3)
+            while True:
+                sum(range(100))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert hook._is_theirs(caught.value)
+    for call in (lambda: {}["a"], lambda: int("x"), lambda: len(5)):
+        with pytest.raises(Exception) as caught:
+            call()
+        assert not hook._is_theirs(caught.value)
