@@ -120,7 +120,7 @@ def _joined(
 ) -> str | None:
     """Return the launch of the `sprov run` around this process, None if it has a run of its own.
 
-    The first command that opens a session below a wrapper is of the wrapper's run, on all ranks;
+    The first launch that opens a session below a wrapper is of the wrapper's run, on all ranks;
     what is started after it is not, nor is a worker of it.
     """
     level, _, rest = environ.get(WITHIN, "").partition(":")
@@ -130,7 +130,7 @@ def _joined(
     is_pool = found.size == 1 and find_place(environ, (WITHIN,)).is_worker
     if scope != identity.digest(found.scope)[:16] or is_pool:
         return None
-    mine = identity.digest(command(), described.digest())
+    mine = identity.digest(found.launch, command(), described.digest())
     name = identity.digest("wrapper", level, wrapper)
     try:
         is_first = launches.claim_first(folder, f"first-{name}", mine)

@@ -161,9 +161,10 @@ def test_ranks_of_lightning_are_one_run(site: Site, job: dict[str, str]):
     assert ranks_of_runs(found) == {("train", (0, 1, 2)): 2}
 
 
-def test_torchrun_in_each_task_is_a_launch_each(site: Site):
+@pytest.mark.parametrize("wrapper", ["", f"{SCRIPT} run -- "])
+def test_torchrun_in_each_task_is_a_launch_each(site: Site, wrapper: str):
     needs_torch()
-    found = step(site, f"{TORCHRUN} --nproc-per-node 2 {PROGRAMS}/ranks.py train", 2)
+    found = step(site, f"{wrapper}{TORCHRUN} --nproc-per-node 2 {PROGRAMS}/ranks.py train", 2)
     assert ranks_of_runs(found) == {("train", (0, 1)): 2}
 
 
