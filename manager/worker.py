@@ -11,6 +11,7 @@ In goes a little-endian u32 length and an `Ask` as msgpack; out come the message
 from __future__ import annotations
 
 import os
+import select
 import signal
 import struct
 import sys
@@ -26,6 +27,8 @@ from .store.sandbox import Confinement, Limits
 from .store.snapshots import current_snapshot, open_snapshot
 
 LENGTH = struct.Struct("<I")
+LOOK_EVERY_MS = 2_000
+"""How often a process that nobody asks looks whether its snapshot is still there."""
 START = Limits(0.0, 0, 0, 1 << 10)
 """Of the answer that says how the process is confined."""
 
@@ -49,6 +52,15 @@ class _Newest:
             self._opened = newest, open_snapshot(snapshots)
         return self._opened[1]
 
+    def let_go(self) -> None:
+        """Close a snapshot that was deleted: its files take space until then."""
+        if self._opened is not None and not self._opened[0].exists():
+            self._opened = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._opened is not None
+
 
 def serve(source: BinaryIO, sink: BinaryIO, confined: Confinement) -> None:
     """Answer until `source` ends."""
@@ -58,10 +70,22 @@ def serve(source: BinaryIO, sink: BinaryIO, confined: Confinement) -> None:
         reply(newest.store(Path(ask.snapshots)), ask.question, to)
 
     send(sink, START, lambda to: to.begin(confined.missing))
-    while len(head := source.read(LENGTH.size)) == LENGTH.size:
+    asked = select.poll()
+    asked.register(source.fileno(), select.POLLIN)
+    while len(head := _next(source, asked, newest)) == LENGTH.size:
         ask = msgspec.msgpack.decode(source.read(*LENGTH.unpack(head)), type=Ask)
         confined.allow(ask.limits)
         send(sink, ask.limits, answer)
+
+
+def _next(source: BinaryIO, asked: select.poll, newest: _Newest) -> bytes:
+    """Return the first bytes of the next question, which may be long in coming; none at the end.
+
+    Nothing is buffered by then: a question is sent when the one before has its answer.
+    """
+    while newest.is_open and not asked.poll(LOOK_EVERY_MS):
+        newest.let_go()
+    return source.read(LENGTH.size)
 
 
 def main() -> None:

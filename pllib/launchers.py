@@ -73,7 +73,14 @@ def process_group() -> Any:
 
 
 def _of_torch(environ: Mapping[str, str]) -> Ranks | None:
-    """A group of one tells nothing: programs make one to run the same code alone."""
+    return group_ranks()
+
+
+def group_ranks() -> Ranks | None:
+    """Return this process's place in torch's process group.
+
+    A group of one tells nothing: programs make one to run the same code alone.
+    """
     if (group := process_group()) is None:
         return None
     try:

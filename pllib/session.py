@@ -22,7 +22,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import clock, ends, resources
+from . import clock, ends, late, resources
 from .clock import Clock
 from .execution import (
     Execution,
@@ -276,6 +276,7 @@ class Session(Execution):
             return
         self._tick_at = now
         self.guard(self._look_at_clock)
+        self.guard(late.look, self)
         before_ns = time.perf_counter_ns() - int(self._settings.flush_age_s * 1e9)
         for execution in list(self.open_transformations.values()):
             is_long = 0 < execution._clock < before_ns  # 0 as long as it is being entered

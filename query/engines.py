@@ -20,7 +20,7 @@ from pllib.moments import sortable
 from pllib.project import Endpoint, Project, find, read_endpoint
 
 from .engine import Engine, find_engine, is_up
-from .freshness import tell_age
+from .freshness import tell_age, tell_waiting
 from .runs import choose
 
 LIMIT_S = 3.0
@@ -73,6 +73,8 @@ def everywhere(project: Project, *, live: bool = False) -> Everywhere:
     for engine, _ in answers:
         if engine.endpoint is None or not live:
             tell_age(project, engine.endpoint)
+    if live:
+        tell_waiting(project)
     found = {row["run"]: (row, engine) for engine, rows in answers for row in rows}
     ordered = sorted(found.values(), key=lambda pair: sortable(pair[0]["started"]))
     return Everywhere(tuple(ordered), silent)
@@ -161,6 +163,7 @@ def _of_age(engine: Engine, *, live: bool) -> Engine:
     if engine.endpoint is None:
         raise _nothing_live("no manager answers")
     engine.flush()
+    tell_waiting(engine.project)
     return engine
 
 

@@ -10,7 +10,9 @@ import datetime
 import http.client
 import json
 import os
+import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import click
@@ -142,11 +144,26 @@ def tell_age(project: Project, endpoint: Endpoint | None) -> None:
     ages = context.meta.get(_AGES)
     if ages is None:
         ages = context.meta[_AGES] = _Ages(project)
-        context.call_on_close(lambda: click.echo(f"sprov: {ages.line()}", err=True))
+        context.call_on_close(lambda: _tell(ages.line))
     place = "" if endpoint is None else endpoint.manager
     if place not in ages.of:
         ages.of[place] = as_of(project, endpoint)
         ages.has_manager = ages.has_manager or endpoint is not None
+
+
+def _tell(line: Callable[[], str]) -> None:
+    """Print a line beside an answer; an error is a line of its own."""
+    exc = sys.exc_info()[1]
+    if (exc is None or isinstance(exc, SystemExit | click.exceptions.Exit)) and (words := line()):
+        click.echo(f"sprov: {words}", err=True)
+
+
+def tell_waiting(project: Project) -> None:
+    """Have the command that runs say at its end which logs wait, though its answer is live."""
+    context = click.get_current_context(silent=True)
+    if context is not None and not context.meta.get(_AGES):
+        context.meta[_AGES] = _Ages(project)
+        context.call_on_close(lambda: _tell(lambda: waiting_logs(project).removeprefix("; ")))
 
 
 def waiting_logs(project: Project) -> str:

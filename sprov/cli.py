@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 
 import click
 
@@ -87,6 +88,19 @@ def main() -> None:
         for line in getattr(exc, "lines", ()):  # of candidates, such as runs
             click.echo(f"  {_printable(line)}", err=True)
         sys.exit(getattr(exc, "exit_code", 1))
+    except Exception as exc:  # whatever nobody foresaw
+        if debug:
+            raise
+        click.echo(f"sprov: {_fault(exc)}", err=True)
+        sys.exit(1)
+
+
+def _fault(exc: Exception) -> str:
+    """Say in one line what nobody foresaw, and where it was raised."""
+    *_, (frame, line) = traceback.walk_tb(exc.__traceback__)
+    what = " ".join(f"{type(exc).__name__}: {exc}".split())
+    where = f"{os.path.basename(frame.f_code.co_filename)}:{line}"  # noqa: PTH119
+    return f"{what} ({where}). This is a fault of sprov: `sprov --debug` shows all of it"
 
 
 def _one_line(exc: BaseException) -> str:

@@ -185,3 +185,18 @@ def test_a_missing_extra_is_named():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 1
     assert "pip install 'sprov[server]'" in one_line(done.stderr)
+
+
+def test_what_nobody_foresaw_is_one_line_that_says_where(site: Site):
+    program = (
+        "import sys, sprov.cli as front; front.cli = lambda **_: {}['a\\nb']; "
+        "sys.argv = ['sprov', *sys.argv[1:]]; front.main()"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run([*command, "runs"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert one_line(done.stderr).startswith(
+        "sprov: KeyError: 'a\\nb' (<string>:1). This is a fault"
+    )
+    done = subprocess.run([*command, "--debug", "runs"], capture_output=True, text=True)
+    assert "Traceback" in done.stderr

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from pathlib import Path
 
+import psutil
 from harness import TRANSFORMATIONS, Site, wait_until
+
+from query.engine import find_engine
 
 COUNT = f"SELECT (COUNT(*) AS ?n) {{ {TRANSFORMATIONS} }}"
 
@@ -57,6 +62,10 @@ def test_an_answer_that_is_not_live_says_of_when_it_is(site: Site):
     assert told.count("as of") == 1
     assert "--live" in told
     assert site.attempt("runs", "--live").stderr == ""
+    site.run("steps.py", "2", SPROV_MODE="offline")
+    for command in (["runs"], ["ask", "outcome"]):
+        said = site.attempt(*command, "--live").stderr
+        assert said == "sprov: 1 log(s) wait for `sprov ingest`\n"
 
 
 def test_tables_are_verified_while_a_run_goes_on(served: Site):
@@ -69,3 +78,28 @@ def test_tables_are_verified_while_a_run_goes_on(served: Site):
     assert program.poll() is None
     program.terminate()
     assert not list(served.project.root.glob("pinned-*"))
+
+
+def deleted_files(site: Site) -> list[str]:
+    """Return what the manager's query processes have open of snapshots that is deleted."""
+    found = []
+    for process in psutil.Process(site.endpoint.manager_pid).children():
+        for link in Path(f"/proc/{process.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.append(str(link.readlink()))
+    snapshots = str(site.project.snapshots)
+    return [name for name in found if name.startswith(snapshots) and name.endswith("(deleted)")]
+
+
+def test_query_processes_that_nobody_asks_let_go_of_deleted_snapshots(served: Site):
+    served.run("steps.py", "5")
+    engine = find_engine(served.project)
+    engine.flush()
+    for _ in range(4):  # both processes are asked
+        assert engine.select(COUNT) == [{"n": "5"}]
+    asked = (served.project.snapshots / "current").resolve()
+    while asked.exists():  # two snapshots are kept
+        served.run("steps.py", "5")
+        engine.flush()
+    wait_until(lambda: not deleted_files(served))
+    assert int(engine.select(COUNT)[0]["n"]) > 5

@@ -179,6 +179,22 @@ def test_spawned_ranks_are_those_of_their_process_group(site: Site, tasks: int, 
     assert {each.size for each in found} == {len(ranks)}
 
 
+def test_ranks_that_are_known_only_after_open_are_runs_each_and_say_so(site: Site):
+    needs_torch()
+    command = [sys.executable, str(PROGRAMS / "ranks.py"), "--spawn", "2", "--late", "--torch"]
+    done = subprocess.run(
+        [*command, str(free_port())], cwd=site.folder, env=site.environment(), text=True,
+        capture_output=True, timeout=TIMEOUT_S, check=True,
+    )  # fmt: skip
+    assert done.stderr.count("was initialised after `open`") == 1
+    site.sprov("ingest")
+    rows = json.loads(site.sprov("runs", "--format", "json"))
+    assert [(row["ranks"], row["state"]) for row in rows] == [(1, "completed")] * 2
+    shown = [site.sprov("show", row["run"]) for row in rows]
+    for rank in range(2):
+        assert sum(f"rank {rank} of 2 was initialised after" in text for text in shown) == 1
+
+
 def test_process_groups_one_after_the_other_at_one_port_are_runs_each(site: Site):
     needs_torch()
     script = f"{RANKS} --spawn 2 --torch {free_port()} train"

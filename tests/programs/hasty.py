@@ -1,7 +1,4 @@
-"""`sprov`, but for its tracker: that one acknowledges what it has written and not yet synced.
-
-It syncs with the next frames, as many a log does that counts on the page cache.
-"""
+"""`sprov`, but for its tracker: that one acknowledges what it has written and never syncs."""
 
 import tracker.daemon
 from pllib.log import LogWriter
@@ -10,14 +7,10 @@ from tracker.journal import Journal
 
 
 class HastyWriter(LogWriter):
-    """Makes durable what it was given before the last time."""
+    """Counts on the page cache."""
 
     def sync(self) -> None:
-        """Do nothing: who appends next syncs, and what is acknowledged until then is not."""
-
-    def append(self, frames: list[bytes]) -> None:
-        super().sync()
-        super().append(frames)
+        """Do nothing."""
 
 
 class HastyJournal(Journal):

@@ -12,11 +12,13 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pllib
+from pllib import late
 
 
 def show(study: str, **given: int) -> None:
@@ -36,6 +38,13 @@ def in_group(local_rank: int, arguments: argparse.Namespace) -> None:
         show(arguments.studies[0], rank=rank, size=size)
         return
     address = f"tcp://127.0.0.1:{arguments.torch}"
+    if arguments.late:
+        with pllib.open(study="late", mode="offline", settings={"flush_age_s": 0.05}) as session:
+            dist.init_process_group("gloo", init_method=address, rank=rank, world_size=size)
+            while session not in late._told:
+                time.sleep(0.01)
+            dist.barrier()
+        return
     dist.init_process_group("gloo", init_method=address, rank=rank, world_size=size)
     show(arguments.studies[0])
     dist.barrier()
@@ -76,6 +85,7 @@ def main() -> None:
     parser.add_argument("--torch", type=int, help="port of a process group")
     parser.add_argument("--spawn", type=int, default=0, help="ranks to spawn")
     parser.add_argument("--given", action="store_true", help="spawned ranks say who they are")
+    parser.add_argument("--late", action="store_true", help="open before they know")
     parser.add_argument("--pool", type=int, default=0, help="workers of a pool")
     parser.add_argument("--lightning", type=int, default=0, help="ranks that Lightning would start")
     parser.add_argument("--crash", action="store_true", help="end by an exception, after all")

@@ -248,5 +248,5 @@ def test_data_sets_in_a_record_with_many_values_fit_in_it(folder: Path):
 def test_all_that_is_exported_can_be_imported_and_nothing_else_is_public():
     public = {name for name, value in vars(pllib).items() if not name.startswith("_")}
     modules = {name for name in public if type(vars(pllib)[name]) is type(pllib)}
-    imported = {"annotations", "Mapping", "Any", "innermost", "latest", "OFF"}
+    imported = {"annotations", "Mapping", "Any", "innermost", "latest", "enter", "OFF"}
     assert set(pllib.__all__) == public - modules - imported
