@@ -55,11 +55,13 @@ def run_tasks(study: Study) -> None:
 
 
 def _accounted(key: tuple[str, str, int]) -> Accounted:
+    """Return what Slurm says: it ended just now, when its rank was seen to."""
     (job, step, restart), (state, numbers) = key, ACCOUNTS[key]
-    ended_ns = BEGAN_NS + int(numbers["elapsed_seconds"]) * 10**9
+    ended_ns = time.time_ns()
+    began_ns = ended_ns - int(numbers["elapsed_seconds"]) * 10**9
     asked_ns = ended_ns + 5 * 10**9
     return Accounted(
-        0, CLUSTER, job, step, restart, "sacct", state, asked_ns, BEGAN_NS, ended_ns, numbers,
+        0, CLUSTER, job, step, restart, "sacct", state, asked_ns, began_ns, ended_ns, numbers,
         {"job_name": "tasks", "partition": "all"},
     )  # fmt: skip
 
