@@ -18,6 +18,8 @@ from pllib.records import FileVersion
 
 MAX_FILES = 10_000
 """Of a command that are recorded; more are counted."""
+FORGET_EVERY = 1000
+"""Paths that were written: then those are forgotten that are of nothing any more."""
 LIBRARY = re.compile(r"\.so(\.[\d.]+)?$")
 """Of code, which the dynamic loader reads before the command begins."""
 Version = tuple[int, int]
@@ -48,7 +50,8 @@ class Opened:
         self._excluded = (*folders,)
         self._files: dict[str, Touched] = {}
         self._changed: dict[str, None] = {}
-        """Paths that somebody wrote."""
+        """Paths that somebody wrote; most are of files that soon go."""
+        self._forget_at = FORGET_EVERY
         self.n_unlisted = 0
         """Of those that there was no room for."""
 
@@ -80,6 +83,9 @@ class Opened:
         """A file was written while the command ran; nobody saw by whom."""
         if path in self._changed or not is_listed(path, self._excluded):
             return
+        if len(self._changed) >= self._forget_at:
+            self._changed = {path: None for path in self._changed if os.path.lexists(path)}
+            self._forget_at = len(self._changed) + FORGET_EVERY
         if len(self._changed) < MAX_FILES:
             self._changed[path] = None
         else:

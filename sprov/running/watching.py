@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, repeat
 
+from pllib.places import SHARED_MEMORY
 from pllib.processes import Processes, children
 from pllib.session import Session
 
@@ -88,10 +89,12 @@ class Watcher:
     def _look_at(self, written: Written) -> None:
         """Look at once if what is written may be the command's."""
         paths = [path for path in written.read() if not self._opened.is_written(path)]
-        if paths:
+        # In shared memory PyTorch's loaders make and delete a file for every tensor.
+        near = [path for path in paths if not path.startswith(f"{SHARED_MEMORY}/")]
+        if near:
             self._look(self._found)
-            self._note_changed(paths)  # whose file it is may not be seen: it is closed already
-        useful = any(map(self._opened.is_written, paths))
+        self._note_changed(paths)  # whose file it is may not be seen: it is closed already
+        useful = any(map(self._opened.is_written, near))
         self._pause_s = PAUSE_S if useful else min(2 * self._pause_s, MAX_PAUSE_S)
 
     def _look(self, find: Callable[[], frozenset[int]]) -> None:

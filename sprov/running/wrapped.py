@@ -5,7 +5,6 @@ Nothing here may harm the command.  What fails is counted and told once, and the
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import threading
@@ -87,6 +86,8 @@ class Wrapped:
         self._watcher: Watcher | None = None
         self._lines: Lines | None = None
         self._written: Written | None = None
+        self._unwatched = ""
+        """Why no folder is watched."""
         self._since_ns = time.time_ns() - CLOCK_NS
         self._excluded = (*_own_folders(self._project), *self._settings.exclude)
         self._opened = Opened(self._excluded)
@@ -108,10 +109,12 @@ class Wrapped:
         if self._about.script:
             self._opened.read(self._about.script)
         self._lines = Lines(self._opened)
-        with contextlib.suppress(OSError):  # too many watch already: told at the end
+        try:
             self._written = Written(
                 *_working_folders(), since_ns=self._since_ns, excluded=self._excluded
             )
+        except OSError as exc:  # what is open is looked at, though
+            self._unwatched = f"none: {exc.strerror}"
         return self._lines.environment(self._excluded, os.environ.get("PYTHONPATH", ""))
 
     def watch(self, pid: int) -> None:
@@ -188,10 +191,8 @@ class Wrapped:
 
     def _tell_unwatched(self) -> None:
         """Say where files may have been written that nobody saw."""
-        if self._settings.files != "audit":
-            return
         if self._written is None:
-            tell_facts(self._session, {"folders_not_watched": "no inotify instance is left"})
+            tell_facts(self._session, {"folders_not_watched": self._unwatched})
         elif self._written.n_unwatched or self._written.n_overflows:
             n_folders, n_overflows = self._written.n_unwatched, self._written.n_overflows
             said = f"{n_folders} folders, and {n_overflows} times the kernel dropped events"

@@ -18,6 +18,9 @@ from collections.abc import Iterable, Iterator
 IN_MODIFY, IN_MOVED_TO, IN_CREATE, IN_ONLYDIR, IN_ISDIR = 0x2, 0x80, 0x100, 0x1000000, 0x40000000
 IN_Q_OVERFLOW, IN_IGNORED = 0x4000, 0x8000
 MAX_FOLDERS = 100
+"""Of those that are there already, or come at once."""
+MAX_WATCHES = 1000
+"""In all: room for what the command makes."""
 MAX_ENTRIES = 1000
 """Of a folder that are looked at for folders in it."""
 READ_BYTES = 64 << 10
@@ -68,7 +71,7 @@ class Written:
         return found
 
     def _add(self, folder: str) -> None:
-        if len(self._folders) >= MAX_FOLDERS:
+        if len(self._folders) >= MAX_WATCHES:
             self.n_unwatched += 1
             return
         mask = IN_MODIFY | IN_MOVED_TO | IN_CREATE | IN_ONLYDIR
@@ -99,10 +102,11 @@ class Written:
     def _below(self, top: str) -> Iterator[str]:
         """Yield a folder and those in it, nearest first, but hidden ones and packages."""
         waiting = [top]
-        for folder in waiting:
+        for nth, folder in enumerate(waiting):
+            if nth >= MAX_FOLDERS:
+                self.n_unwatched += len(waiting) - nth
+                return
             yield folder
-            if len(waiting) > MAX_FOLDERS:
-                continue
             with contextlib.suppress(OSError), os.scandir(folder) as entries:
                 for _, entry in zip(range(MAX_ENTRIES), entries, strict=False):
                     if not self._is_skipped(entry.path) and entry.is_dir(follow_symlinks=False):

@@ -156,17 +156,32 @@ def test_what_is_in_a_new_folder_before_it_is_watched_is_found(tmp_path: Path):
     (tmp_path / ".hidden" / "cache").write_text("x")
     (tmp_path / "new").rename(tmp_path / "final")
     assert str(tmp_path / "final" / "part" / "model") in written.read()
-    for nth in range(watched.MAX_FOLDERS + 5):
+    assert written.n_unwatched == 0
+    for nth in range(watched.MAX_WATCHES + 5):
         (tmp_path / f"folder-{nth}").mkdir()
     written.read()
     assert written.n_unwatched > 0
-    for nth in range(watched.MAX_FOLDERS + 5):
+    for nth in range(watched.MAX_WATCHES + 5):
         (tmp_path / f"folder-{nth}").rmdir()
     written.read()
     (tmp_path / "late").mkdir()
     written.read()
     (tmp_path / "late" / "file").write_text("x")
     assert written.read() == {str(tmp_path / "late" / "file")}
+    written.close()
+
+
+def test_folders_that_are_there_leave_room_for_those_that_come(tmp_path: Path):
+    for nth in range(watched.MAX_FOLDERS + 50):
+        (tmp_path / f"folder-{nth}").mkdir()
+    written = Written(str(tmp_path))
+    written.descend()
+    assert written.n_unwatched == 51
+    (tmp_path / "new" / "part").mkdir(parents=True)
+    written.read()
+    (tmp_path / "new" / "part" / "model").write_text("x")
+    assert written.read() == {str(tmp_path / "new" / "part" / "model")}
+    assert written.n_unwatched == 51
     written.close()
 
 
@@ -237,6 +252,19 @@ def test_a_file_that_nobody_was_seen_to_write_is_one_commands_at_most(tmp_path: 
     assert settle(second.path, [], [], set()) == []
     assert (tmp_path / f"sprov-{os.getuid()}" / "written").read_text() == ""
     second.close()
+
+
+def test_what_comes_and_goes_takes_no_room(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(opening, "MAX_FILES", 20)
+    monkeypatch.setattr(opening, "FORGET_EVERY", 5)
+    found = Opened()
+    for nth in range(100):
+        found.changed(str(tmp_path / f"gone-{nth}"))
+    for nth in range(25):
+        (tmp_path / str(nth)).write_text("x")
+        found.changed(str(tmp_path / str(nth)))
+    assert len(names(found.unexplained())) == 20
+    assert 0 < found.n_unlisted <= 25 - 15
 
 
 def test_links_and_files_that_went_are_nobodys_results(tmp_path: Path):
