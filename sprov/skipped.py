@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from pllib.identity import iri
 from pllib.log import Frame
@@ -18,6 +19,13 @@ SELECT ?reason (SUM(?n) AS ?records) WHERE {
 } GROUP BY ?reason ORDER BY ?reason
 """
 
+_REFUSED = f"""
+SELECT ?log ?frame ?run ?reason WHERE {{
+  ?s a sprov:SkippedRecords ; sprov:skippedReason ?reason FILTER(STRSTARTS(?reason, "{REFUSED}"))
+  ?s sprov:ofLog ?log ; sprov:frame ?frame ; sprov:run ?run
+}} ORDER BY ?log ?frame LIMIT 100
+"""
+
 
 def skipped_by(select: Select) -> dict[str, int]:
     """Return how many records a store says that it lacks, by reason."""
@@ -31,6 +39,20 @@ def refusal(select: Select, frame: Frame) -> str:
          sprov:skippedReason ?reason }}""")
     reasons = [row["reason"] for row in rows]
     return next((each.removeprefix(REFUSED) for each in reasons if each.startswith(REFUSED)), "")
+
+
+def refused_frames(select: Select) -> list[dict[str, Any]]:
+    """Return the frames that a manager refused, as the store says: log_id, frame, run, reason."""
+    rows = select(_REFUSED)
+    return [
+        {
+            "log_id": row["log"].rpartition("/")[2],
+            "frame": int(row["frame"]),
+            "run": row["run"].rpartition("/")[2],
+            "reason": row["reason"].removeprefix(REFUSED),
+        }
+        for row in rows
+    ]
 
 
 def in_words(reason: str, count: int) -> str:

@@ -14,10 +14,10 @@ from pllib.project import Project, choose_endpoint, find, read_endpoint
 
 from .left import in_words as in_words_of_waiting
 from .left import waiting_logs
-from .skipped import in_words, skipped_by
+from .skipped import in_words, refused_frames, skipped_by
 
 STORE_TIMEOUT_S = 5.0
-HIDDEN = ("running", "ranks", "silent_ranks", "trouble")
+HIDDEN = ("running", "ranks", "silent_ranks", "trouble", "skipped_by", "refused_frames")
 """Of a daemon: what is told in words of its own."""
 
 
@@ -40,6 +40,11 @@ def status(form: str) -> None:
         _print_daemon(name, found[name])
     for reason, count in found["skipped_by"].items():
         click.echo(f"skipped    {in_words(reason, count)}")
+    for frame in found["refused_frames"]:
+        click.echo(
+            f"refused    frame {frame['frame']} of log {frame['log_id']}, run {frame['run'][:8]}: "
+            f"{frame['reason']}"
+        )
     if words := in_words_of_waiting(found["waiting_logs"]):
         click.echo(f"waiting    {words}")
 
@@ -56,19 +61,21 @@ def collect(project: Project) -> dict[str, Any]:
                     found[name] = {"running": True, **ask(endpoint)}
                 except Error as exc:
                     found[name] = {"running": False, "trouble": str(exc)}
-    found["skipped_by"] = _skipped_by(project)
+    found["skipped_by"], found["refused_frames"] = _left_out(project)
     found["waiting_logs"] = len(waiting_logs(project))
     return found
 
 
-def _skipped_by(project: Project) -> dict[str, int]:
+def _left_out(project: Project) -> tuple[dict[str, int], list[dict[str, Any]]]:
     """Ask the store what it lacks; nothing where there is none, or it does not answer soon."""
     from query.engine import find_engine
 
     try:
-        return skipped_by(find_engine(project, timeout_s=STORE_TIMEOUT_S).select)
+        select = find_engine(project, timeout_s=STORE_TIMEOUT_S).select
+        skipped = skipped_by(select)
+        return skipped, refused_frames(select) if skipped else []
     except (Error, ModuleNotFoundError):  # there is no store without the extra that reads it
-        return {}
+        return {}, []
 
 
 def _ask_manager(endpoint: Any) -> dict[str, Any]:

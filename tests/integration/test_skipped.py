@@ -208,7 +208,12 @@ def test_a_refused_batch_is_halved_down_to_the_frame_which_is_named(site: Site, 
             writer.submit_waiting(batch)
     assert site.count(TRANSFORMATIONS) == (N_FRAMES - 3) * PER_FRAME
     reason = "frame refused: value 2 of frame 11 is not to my taste"
-    assert json.loads(site.sprov("status", "--format", "json"))["skipped_by"] == {reason: PER_FRAME}
+    status = json.loads(site.sprov("status", "--format", "json"))
+    assert status["skipped_by"] == {reason: PER_FRAME}
+    assert status["refused_frames"] == [
+        {"log_id": log_id.hex(), "frame": 11, "run": RUN, "reason": reason.partition(": ")[2]}
+    ]
+    assert f"frame 11 of log {log_id.hex()}, run {RUN[:8]}: value 2" in site.sprov("status")
     found = failed_verify(site)
     (named,) = [line for line in found["problems"] if "was refused" in line]
     assert f"frame 11 of log {log_id.hex()}, run {RUN[:8]}" in named
