@@ -359,20 +359,18 @@ class Transformation(Execution, msgspec.Struct, eq=False, gc=False):
         self.seq = seq = next(session.sequence)
         try:
             self._shape = shape = session.shapes[self.name]
-            is_expected = False
-            if used.__class__ is dict:
-                if len(used) == shape.n_used:
-                    data = self._used_values = encode_values(shape.pick_used(used))
-                    is_expected = len(data) <= LONG_BYTES
-                    self._is_large = not is_expected
+            if used.__class__ is dict and len(used) == shape.n_used:
+                data = self._used_values = encode_values(shape.pick_used(used))
+                if len(data) > LONG_BYTES:
+                    self._is_large = True
+                    session.guard(unexpected.use, self, used)
             elif used is None and not shape.n_used:
                 self._used_values = NO_VALUES
-                is_expected = True
+            else:
+                session.guard(unexpected.use, self, used)
         except Exception as exc:
             if is_theirs(exc):
                 raise
-            is_expected = False
-        if not is_expected:
             session.guard(unexpected.use, self, used)
         outer = innermost.get()
         if outer is None or outer._session is not session:

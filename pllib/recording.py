@@ -20,7 +20,7 @@ from .foreign import is_theirs
 from .handles import Handles
 from .pieces import in_pieces
 from .records import NO_VALUES, Generated, Metric, Used, encode
-from .series import F64, HEAD, POINT_BYTES, STEPPED_BYTES, U64, line_of, pack_stepped
+from .series import F64, HEAD, POINT_BYTES, STEPPED_BYTES, U64, line_of, pack_stepped, take_turn
 from .shape import MAX_SHAPES
 from .values import encode_list
 from .words import interned
@@ -79,7 +79,7 @@ class Recording:
         session, at = self._session, -1
         try:
             line: Any = session.local.lines.get(name)
-            if line is not None and (line.owner is not self or line.unit is not unit):
+            if line is not None and line.unit is not unit:  # it may be equal
                 line = line.others.get((self, unit))
             if line is not None:
                 writer = line.writer
@@ -120,7 +120,10 @@ class Recording:
                 writer.interrupted()
             if not isinstance(exc, Exception) or is_theirs(exc):
                 raise
-        session.guard(self._metric, name, value, step, unit)
+        if take_turn(session.local.lines, name, self, unit):
+            self.metric(name, value, step=step, unit=unit)
+        else:
+            session.guard(self._metric, name, value, step, unit)
 
     def metrics(self, mapping: Mapping[str, Any], *, step: int | None = None) -> None:
         """Record a point of each series."""

@@ -177,6 +177,20 @@ def line_of(
     return found
 
 
+def take_turn(lines: dict[Any, Line], name: Any, owner: Recording, unit: Any) -> bool:
+    """Have the next point of a name go on with its execution's line; False if there is no other."""
+    if type(name) is not str or not (unit is None or type(unit) is str):
+        return False
+    known = lines.get(name)
+    if known is None:
+        return False
+    line = known.others.get((owner, unit))
+    if line is None or line.owner is not owner or line is known:
+        return False
+    lines[name] = line
+    return True
+
+
 def fold(lines: dict[Any, Line]) -> None:
     """Sum up all that was collected; the lines' numbers are another chunk's from now on."""
     while lines:
