@@ -8,7 +8,7 @@ for neither.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from typing import Any
 
 import msgspec
@@ -20,8 +20,9 @@ from pllib.moments import sortable
 
 from .deviations import deviations
 from .executions import Reader
+from .losses import lost, skipped
 from .rivals import rivals
-from .software import merged, packages, software
+from .software import facts_by_node, merged, packages, software
 from .states import attempts, in_words, is_bad, worst
 
 Row = dict[str, Any]
@@ -52,7 +53,7 @@ def show(store: ox.Store, asked: Show) -> Row:
     files = [row for row in shared if row["kind"] in ("file", "directory", "reference")]
     return {
         "facts": facts,
-        "facts_by_node": _facts_by_node(read),
+        "facts_by_node": facts_by_node(read),
         "software": software(facts),
         "packages": packages(facts),
         "redacted": _redacted(read),
@@ -69,28 +70,10 @@ def show(store: ox.Store, asked: Show) -> Row:
         "series": _series(read),
         "deviations": deviations(store, read.plans),
         "failures": _failures(read),
-        "lost": _lost(read),
+        "lost": lost(read),
         "rivals": rivals(read.every_session),
-        "skipped": _skipped(read),
+        "skipped": skipped(read),
     }
-
-
-def _facts_by_node(read: Reader) -> list[Row]:
-    """Return facts that nodes tell differently, each value with the nodes that tell it."""
-    ids = read.back("sprov:run", [read.run], "fact")
-    name, value = read.known(ids, "rdfs:label"), read.known(ids, "prov:value")
-    places = read.pairs(ids, "prov:atLocation")
-    host = read.known({place for _, place in places}, "rdfs:label")
-    nodes: dict[str, set[str]] = defaultdict(set)
-    for fact, place in places:
-        nodes[fact].add(host.get(place, place))
-    told = Counter(name.values())
-    rows = [
-        {"name": name[each], "value": value.get(each), "nodes": ", ".join(sorted(nodes[each]))}
-        for each in name
-        if told[name[each]] > 1
-    ]
-    return sorted(rows, key=lambda row: (row["name"], row["nodes"], row["value"]))
 
 
 def _redacted(read: Reader) -> int:
@@ -407,18 +390,3 @@ def _failures(read: Reader) -> list[Row]:
         for plan, each in found
     ]
     return sorted(rows, key=lambda row: (row["started"] or "", row["rank"]))
-
-
-def _lost(read: Reader) -> list[Row]:
-    logs = read.back("sprov:run", [read.run], "log")
-    return [{"reason": reason} for _, reason in sorted(read.pairs(logs, "sprov:lost"))]
-
-
-def _skipped(read: Reader) -> list[Row]:
-    """Return records that the journal has and the graph only counts, by reason."""
-    frames = read.back("sprov:run", [read.run], "skipped")
-    reason = read.known(frames, "sprov:skippedReason")
-    counts: Counter[str] = Counter()
-    for frame, number in read.known(frames, "sprov:skippedRecords").items():
-        counts[reason.get(frame, "")] += int(number)
-    return [{"records": counts[each], "reason": each} for each in sorted(counts)]

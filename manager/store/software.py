@@ -6,9 +6,11 @@ value of the same name, as a thing of its own with the nodes that said so.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from .executions import Reader
 
 Row = dict[str, Any]
 
@@ -43,3 +45,21 @@ def packages(facts: Mapping[str, str]) -> dict[str, str]:
         for name, version in facts.items()
         if name.startswith(PACKAGE)
     }
+
+
+def facts_by_node(read: Reader) -> list[Row]:
+    """Return facts that nodes tell differently, each value with the nodes that tell it."""
+    ids = read.back("sprov:run", [read.run], "fact")
+    name, value = read.known(ids, "rdfs:label"), read.known(ids, "prov:value")
+    places = read.pairs(ids, "prov:atLocation")
+    host = read.known({place for _, place in places}, "rdfs:label")
+    nodes: dict[str, set[str]] = defaultdict(set)
+    for fact, place in places:
+        nodes[fact].add(host.get(place, place))
+    told = Counter(name.values())
+    rows = [
+        {"name": name[each], "value": value.get(each), "nodes": ", ".join(sorted(nodes[each]))}
+        for each in name
+        if told[name[each]] > 1
+    ]
+    return sorted(rows, key=lambda row: (row["name"], row["nodes"], row["value"]))
