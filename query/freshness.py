@@ -25,6 +25,8 @@ from pllib.project import Endpoint, Project
 FLUSH_TIMEOUT_S = 60.0
 LATE_S = 5.0
 """Beyond that, for a manager to say so."""
+DIGESTS_S = 1.0
+"""How long the contents are waited for of files that those records speak of."""
 POLL_S = 0.11
 """A tracker answers ten times a second (`tracker.admission.ASKS_PER_S`)."""
 STATUS_TIMEOUT_S = 5.0
@@ -44,9 +46,17 @@ def wait_until_visible(endpoint: Endpoint, timeout_s: float = FLUSH_TIMEOUT_S) -
     with asking_status(endpoint) as ask:
         status = ask()
         n_frames = status["frames"]
+        n_digested: int | None = status["digested"]
+        digests_until = 0.0
         while True:
             if status["taken_below"] >= n_frames:
-                if _flush(endpoint, status["manager"], deadline):
+                digests_until = digests_until or time.monotonic() + DIGESTS_S
+                if status["to_digest"] and time.monotonic() < digests_until:
+                    pass
+                elif n_digested not in (None, status["digested"]):  # in frames that came later
+                    n_frames, n_digested, digests_until = status["frames"], None, -1.0
+                    continue
+                elif _flush(endpoint, status["manager"], deadline):
                     return
             elif time.monotonic() > deadline:
                 raise _behind(timeout_s, status["trouble"])

@@ -277,7 +277,7 @@ class Tracker:
             "unreadable_frames": self.queues.unreadable,
             "digested": self.digester.n_digested,
             "overwritten": self.digester.n_overwritten,
-            "to_digest": self.digester.n_waiting,
+            "to_digest": self.digester.n_unfinished,
             "trouble": self.trouble,
             "clients": len(peers),
             "clients_that_fit": self.server.room.n_clients,

@@ -36,6 +36,8 @@ class Digester:
         self._known: OrderedDict[str, None] = OrderedDict()
         self._changed = threading.Condition()
         self._stopping = False
+        self.n_unfinished = 0
+        """Files that were taken in, and whose digests are neither journalled nor given up."""
         self.n_digested = self.n_overwritten = self.n_left = 0
         self.trouble = ""
 
@@ -54,6 +56,7 @@ class Digester:
                     continue
                 self._known[file.id] = None
                 self._waiting[file.id] = file
+                self.n_unfinished += 1
                 if len(self._known) > MAX_KNOWN:
                     self._known.popitem(last=False)
             self._changed.notify()
@@ -66,9 +69,16 @@ class Digester:
             record = None if file is None else examine(file, self._largest)
             if record is not None:
                 found.append(record)
+            elif file is not None:
+                self._finish(1)
             if found and (file is None or len(found) >= FRAME_RECORDS):
                 self._write(found)
+                self._finish(len(found))
                 found = []
+
+    def _finish(self, n_files: int) -> None:
+        with self._changed:
+            self.n_unfinished -= n_files
 
     def stop(self) -> None:
         with self._changed:
