@@ -36,6 +36,10 @@ from .pointcheck import PointCheck
 from .skipped import in_words, refusal
 from .tallies import Tallies
 
+REMEDY = (
+    "Run `sprov rebuild`: it makes the store from the logs, as this version stores them"
+)
+"""For triples that the store has not; what was stored by an earlier version may lack some."""
 MAX_SNAPSHOTS = 5
 """So often a newer snapshot is tried when files of the last one are gone."""
 
@@ -230,4 +234,7 @@ class _Comparison:
 
 def _report(found: dict[str, Any]) -> str:
     lines = [f"{name.replace('_', ' '):<20}{found[name]}" for name in found if name != "problems"]
-    return "\n".join([*lines, *(f"problem: {line}" for line in found["problems"])])
+    lines += [f"problem: {line}" for line in found["problems"]]
+    if found.get("triples_missing"):
+        lines.append(REMEDY)
+    return "\n".join(lines)
