@@ -36,9 +36,7 @@ from .pointcheck import PointCheck
 from .skipped import in_words, refusal
 from .tallies import Tallies
 
-REMEDY = (
-    "Run `sprov rebuild`: it makes the store from the logs, as this version stores them"
-)
+REMEDY = "Run `sprov rebuild`: it makes the store from the logs, as this version stores them"
 """For triples that the store has not; what was stored by an earlier version may lack some."""
 MAX_SNAPSHOTS = 5
 """So often a newer snapshot is tried when files of the last one are gone."""

@@ -14,7 +14,7 @@ import msgspec
 from pllib import jsontext
 from pllib.errors import SettingsError
 from pllib.project import Project
-from pllib.settings import InSlurm, Serving, Settings, load_section
+from pllib.settings import SECTIONS, InSlurm, Serving, Settings, load_section
 
 from . import containers, controller, disks, folder, limits, names, network, trial
 from .report import FAIL, OK, WARN, Finding, bad, lines, news, summary
@@ -109,15 +109,18 @@ class _Configured(NamedTuple):
 
 
 def _configured(config: Path | None) -> tuple[_Configured, list[Finding]]:
-    """Return the settings; the defaults, and what to say, if they can't be read."""
+    """Return the settings, the defaults if they can't be read, and what is wrong with them."""
+    ignored: list[str] = []
     try:
-        return _Configured(
-            load_section(Settings, config, os.environ),
-            load_section(Serving, config, os.environ),
-            load_section(InSlurm, config, os.environ),
-        ), []
+        tables = {
+            table: load_section(table, config, os.environ, warn=ignored.append)
+            for table in SECTIONS
+        }
     except SettingsError as exc:
         return _Configured(), [Finding("settings", FAIL, str(exc))]
+    configured = _Configured(tables[Settings], tables[Serving], tables[InSlurm])
+    advice = "Correct it: its default holds instead"
+    return configured, [Finding("settings", WARN, problem, advice) for problem in ignored]
 
 
 def _around(

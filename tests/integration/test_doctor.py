@@ -84,8 +84,14 @@ def test_limits_and_settings_that_will_not_do(site: Site, nowhere: str):
     assert "ulimit -n 1156" in found["open files"][0]["advice"]
     site.project.config.write_text('[serve]\ninterface = "ib7"\n')
     assert examine(site, PATH=nowhere)["interface"][0]["status"] == WARN
-    site.project.config.write_text('[serve]\ninterfaces = "ib7"\n')
-    assert "interfaces" in examine(site, status=1, PATH=nowhere)["settings"][0]["found"]
+    site.project.config.write_text('[serve]\ninterfaces = "ib7"\n[query]\nrows = -1\n')
+    settings = examine(site, PATH=nowhere)["settings"]
+    assert [finding["status"] for finding in settings] == [WARN, WARN]
+    assert "interfaces" in settings[0]["found"]
+    assert "rows" in settings[1]["found"]
+    site.project.config.write_text("[serve]\nhosts = 7\n")
+    (finding,) = examine(site, status=1, PATH=nowhere)["settings"]
+    assert (finding["status"], "hosts" in finding["found"]) == (FAIL, True)
 
 
 def test_a_project_that_can_not_be_written_or_is_not_there(site: Site, nowhere: str):
