@@ -62,7 +62,10 @@ def test_it_explains_a_query_without_a_store(site: Site) -> None:
         (["epoch-value", "-p", "index=one"], "index is a number, not 'one'"),
         (["epoch-value", "-p", "index=nan"], "index is a number, not 'nan'"),
         (["best-runs", "-p", "best=most"], "best is highest or lowest, not 'most'"),
-        (["best-runs", "-p", "ks=1"], "no parameter ks. It has: k, measure, best, study"),
+        (
+            ["best-runs", "-p", "ks=1"],
+            "no parameter ks. It has: k, measure, best, of, study, ignore",
+        ),
         (["running", "--run", "@last"], "no parameter run. It has: planned, section"),
         (["best-runs", "-p", "k"], "-p takes NAME=VALUE, not 'k'"),
         (["raw-files", "-p", "model=none.pt"], "no record speaks of none.pt"),
@@ -125,6 +128,7 @@ def test_a_catalog_file_is_whole(named: Named) -> None:
 
     ox.Store().query(query, prefixes=PREFIXES)
     used = parameters_in(named.sparql) | parameters_in(named.sql or "")
+    used |= set(re.findall(r'SELECT "?(\w+)"? FROM given\b', named.views))
     assert used == set(dummies)
     assert named.cell in CELLS and named.title and not named.title.endswith("?")
     assert all(each.kind in KINDS or "|" in each.kind for each in named.parameters)
