@@ -201,12 +201,16 @@ class Site:
 
     def select(self, query: str, *options: str) -> list[dict[str, str]]:
         """Return the rows of a SELECT query, once all that is journalled can be seen."""
-        live = ["--live"] if self.has_manager else []
-        answer = json.loads(self.sprov("query", query, "--format", "json", *live, *options))
+        answer = self.read_json("query", query, *options)
         return [
             {name: cell["value"] for name, cell in row.items()}
             for row in answer["results"]["bindings"]
         ]
+
+    def read_json(self, *arguments: str) -> Any:
+        """Return a command's answer: by the manager, if one lives."""
+        live = ["--live"] if self.has_manager else []
+        return json.loads(self.sprov(*arguments, "--format", "json", *live))
 
     def count(self, pattern: str) -> int:
         return int(self.select(f"SELECT (COUNT(*) AS ?n) {{ {pattern} }}")[0]["n"])
