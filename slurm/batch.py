@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import takewhile
 from shlex import quote
+from string import ascii_letters
 
 import msgspec
 
@@ -48,8 +50,30 @@ def interpreter(text: bytes) -> list[str] | None:
 
 
 def is_wrappable(text: bytes) -> bool:
-    """Tell whether `sbatch` would take a script; if not, it is to say so itself."""
-    return interpreter(text) is not None and b"\0" not in text and b"\r\n" not in text
+    """Tell whether `sbatch` would take a script, which else says so itself, and a shell keep it."""
+    if interpreter(text) is None or b"\0" in text or b"\r\n" in text:
+        return False
+    return bool(_delimiter(text))
+
+
+def _delimiter(text: bytes) -> str:
+    """Return what ends the here-document that a script is in; empty if nothing can.
+
+    dash 0.5.12 drops a byte that is no ASCII where a line leaves a delimiter that it began like.
+    """
+    name = digest("script", text)
+    lines = text.split(b"\n")
+    for beginning in ("SPROV_", *ascii_letters):
+        delimiter = f"{beginning}{name}"
+        if not any(_is_cut(line, delimiter.encode()) for line in lines):
+            return delimiter
+    return ""
+
+
+def _is_cut(line: bytes, delimiter: bytes) -> bool:
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(line, delimiter, strict=False))
+    n_alike = sum(1 for _ in alike)
+    return n_alike > 0 and line[n_alike : n_alike + 1] > b"\x7f"
 
 
 def head(text: bytes) -> bytes:
@@ -74,7 +98,7 @@ def job_script(script: Script, tools: Tools, variables: Mapping[str, str]) -> by
     command = interpreter(script.text)
     assert command is not None, "see is_wrappable"
     exports = "\n".join(f"export {name}={quote(text)}" for name, text in variables.items())
-    end = f"SPROV_{digest('script', script.text)}"
+    end = _delimiter(script.text)
     name = script.name if re.fullmatch(r"[\w.+-]{1,200}", script.name) else "job"
     before = _BEFORE.format(exports=exports, name=name, end=end)
     after = _AFTER.format(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 import subprocess
 from pathlib import Path
+from string import ascii_letters
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from slurm import batch
@@ -60,7 +61,13 @@ def test_the_interpreter_has_one_argument_as_the_kernel_gives_it(text, found):
     assert batch.interpreter(text) == found
 
 
-@pytest.mark.parametrize("text", [b"echo\n", b"#!/bin/sh\r\necho\r\n", b"#!/bin/sh\n\0", b""])
+EACH_LETTER = b"".join(letter.encode() + b"\xe9\n" for letter in ascii_letters)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"echo\n", b"#!/bin/sh\r\necho\r\n", b"#!/bin/sh\n\0", b"", b"#!/bin/sh\n" + EACH_LETTER],
+)
 def test_what_sbatch_refuses_is_left_to_it(text):
     assert not batch.is_wrappable(text)
 
@@ -72,6 +79,7 @@ LINES = st.lists(
 
 @settings(max_examples=30, deadline=None)
 @given(LINES)
+@example([letter.encode() + b"\xe9t\xe9" for letter in ascii_letters[:-1]])
 def test_the_script_that_runs_is_the_one_that_was_submitted(tmp_path_factory, lines):
     """Without sprov on the node, the script runs all the same: here, `cat` prints it."""
     folder = tmp_path_factory.mktemp("node")
