@@ -222,7 +222,9 @@ def test_a_wrong_token_or_certificate_is_one_clear_line(site: Site, certificates
         listed = site.command("runs")
         environment = site.environment()
         told = subprocess.run(listed, env=environment, text=True, capture_output=True, check=True)
-        assert says in one_line(told.stderr)
+        trouble, age = told.stderr.splitlines()
+        assert says in trouble
+        assert age.startswith("sprov: as of ")  # what it lists is of the last snapshot
         update_endpoint(file, **{name: getattr(right, name) for name in fields})
     assert site.sprov("query", "ASK {}").strip() == "yes"
 
