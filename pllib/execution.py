@@ -207,6 +207,10 @@ class Stage(Execution):
         session = self._session
         if self.seq >= 0:  # it is entered again: what is known of it is of the last time
             session.forget(self)
+        if session._left:
+            from .unwinding import forget_caught
+
+            forget_caught(session)
         self.seq = session.next_seq()
         self._is_over = False
         self.path = _path(parent, self.kind, self.label or self.name, self.index)

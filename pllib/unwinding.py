@@ -9,6 +9,7 @@ instruction at which it was left.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from opcode import opmap
 from types import CodeType, FrameType
@@ -46,12 +47,25 @@ class Left(NamedTuple):
     ended_ns: int
     places: list[Place]
     """From the generator outward."""
+    thread: int
 
 
 def note_left(stage: Stage, ended_ns: int) -> None:
     """Remember an execution that ended with its generator."""
-    left = Left(stage.kind, stage.name, stage.seq, ended_ns, _places())
+    left = Left(stage.kind, stage.name, stage.seq, ended_ns, _places(), threading.get_ident())
     stage._session._left.append(left)
+
+
+def forget_caught(session: Session) -> None:
+    """Forget what this thread left, if it goes on with something else and handles no exception.
+
+    What went past was caught then, or there was none; another frame may be where that one was.
+    """
+    if sys.exc_info()[1] is None:
+        mine = threading.get_ident()
+        for left in [*session._left]:
+            if left.thread == mine:
+                session._left.remove(left)
 
 
 def tell_causes(session: Session, error: BaseException) -> None:

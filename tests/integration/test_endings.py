@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -253,6 +254,50 @@ def test_a_section_that_was_left_in_order_is_not_marked_by_what_comes_later(spoo
     found = errors(spool)
     assert found.pop("training:fit::0/epoch:epoch:0:0") is None
     assert set(found.values()) == {"ValueError: later"}
+
+
+def fold(session: pllib.Session) -> Iterator[pllib.Stage]:
+    with session.stage("training", "fit") as fit:
+        for epoch in fit.sections("epoch", 2):  # noqa: UP028  this frame is of interest
+            yield epoch
+
+
+def test_an_exception_that_was_caught_marks_nothing_once_the_program_goes_on(spool):
+    n_times = 5
+    with pllib.open() as session:
+        for _ in range(n_times):
+            with contextlib.suppress(KeyError):
+                for _ in fold(session):
+                    raise KeyError
+            generator = fold(session)  # whose frame may be where that of the first one was
+            next(generator)
+            del generator
+            generator = fold(session)
+            next(generator)
+            with pytest.raises(RuntimeError):
+                generator.throw(RuntimeError("later"))
+    found = errors(spool)
+    for nth in range(3 * n_times):
+        error = "RuntimeError: later" if nth % 3 == 2 else None
+        path = f"training:fit::{nth}"
+        assert (found[path], found[f"{path}/epoch:epoch:0:0"]) == (error, error)
+
+
+def test_an_exception_goes_on_past_what_is_recorded_while_it_is_handled(spool):
+    with (
+        pytest.raises(ValueError, match="no"),
+        pllib.open() as session,
+        session.stage("training", "fit") as fit,
+    ):
+        try:
+            for _ in fit.sections("epoch", 2):
+                raise ValueError("no")
+        finally:
+            with session.stage("evaluation", "last"):
+                pass
+    found = errors(spool)
+    assert found["training:fit::0/epoch:epoch:0:0"] == "ValueError: no"
+    assert found["training:fit::0/evaluation:last::0"] is None
 
 
 def test_stages_in_transformations_have_paths_of_their_own(spool):
