@@ -75,22 +75,22 @@ def open_session(
     sweeper = Sweeper(redactor)
     close_replaced()
     described = Description(*map(_text, (study, experiment, run, name, workflow)))
-    belonging = runs.belong(project, described, told, os.environ)
-    made = _context(project, described, belonging, tags, facts)
-    context = sweeper.context(msgspec.structs.replace(made, wraps=wraps))
-    cluster = context.facts.get("cluster", "")
-    owner = this_process(context.run, context.facts.get("job_id", ""), project.key, cluster)
-    context, stride = _fitted(context, chosen.flush_bytes, warnings)
-    spool, unusable = _new_spool(project, chosen, owner, stride)
-    spool.sweep = sweeper.sweep
-    try:
-        finder, missing = _finder(project, chosen, context, spool.log_id)
-        session = Session(context, spool, chosen, Outbox(project.spool, spool.header), finder)
-        session.begin(context, config, resume_from)
-    except BaseException:
-        spool.close(keep=False)
-        raise
-    runs.opened(described)
+    with runs.numbered(described) as nth:
+        belonging = runs.belong(project, described, nth, told, os.environ)
+        made = _context(project, described, belonging, tags, facts)
+        context = sweeper.context(msgspec.structs.replace(made, wraps=wraps))
+        cluster = context.facts.get("cluster", "")
+        owner = this_process(context.run, context.facts.get("job_id", ""), project.key, cluster)
+        context, stride = _fitted(context, chosen.flush_bytes, warnings)
+        spool, unusable = _new_spool(project, chosen, owner, stride)
+        spool.sweep = sweeper.sweep
+        try:
+            finder, missing = _finder(project, chosen, context, spool.log_id)
+            session = Session(context, spool, chosen, Outbox(project.spool, spool.header), finder)
+            session.begin(context, config, resume_from)
+        except BaseException:
+            spool.close(keep=False)
+            raise
     is_told = wraps or runs.WRAPPED in os.environ  # by `sprov run`
     if chosen.software != "off" and context.rank == 0 and not is_told:
         session.guard(_describe, session, redactor)

@@ -7,11 +7,12 @@ not.  What `sprov run` wraps is of its run: docs/explanation/identity.md has the
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import re
 import sys
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,18 +20,21 @@ from . import identity, launch, launches
 from .ancestry import find_place
 from .launchers import Ranks
 from .project import Project
-from .values import interned
 
 WRAPPED = "SPROV_WRAPPED"
 """Set by `sprov run` for the command: its own pid and launch, with a colon between."""
 WITHIN = "SPROV_WITHIN"
 """Set by `sprov run` for all that it starts: how many wrappers there are around it, the digest of
 its scope and its launch, with colons between."""
+_NO_NAME = re.compile(r"[^\w+-]", re.ASCII)
+LONGEST_NAME = 100
+"""Of a folder: what a file system may have is 255."""
 _WORD = re.compile("[^\\W_]{2}")
 _DIGITS = str.maketrans(dict.fromkeys("0123456789"))
 
-_opened: Counter[tuple[int, str]] = Counter()
-"""Sessions of this process that were opened, by its pid and their description."""
+_numbers: dict[tuple[int, str], tuple[Iterator[int], list[int]]] = {}
+"""Numbers of this process's sessions, by its pid and their description: further ones, and those of
+an `open` that failed.  Both are taken in one step, since threads may open sessions at once."""
 
 
 class Description(NamedTuple):
@@ -72,23 +76,40 @@ def command() -> str:
     return identity.digest("command", program(), *kept)[:16]
 
 
-def opened(described: Description) -> None:
-    """Count a session that was opened."""
-    _opened[os.getpid(), described.digest()] += 1
+@contextlib.contextmanager
+def numbered(described: Description) -> Iterator[int]:
+    """Give a session its number among those of its description, for good if it can be opened."""
+    key = os.getpid(), described.digest()
+    further, failed = _numbers.setdefault(key, (itertools.count(), []))
+    try:
+        nth = failed.pop()
+    except IndexError:
+        nth = next(further)
+    try:
+        yield nth
+    except BaseException:
+        failed.append(nth)
+        raise
 
 
 def belong(
-    project: Project, described: Description, given: Ranks | None, environ: Mapping[str, str]
+    project: Project,
+    described: Description,
+    nth: int,
+    given: Ranks | None,
+    environ: Mapping[str, str],
 ) -> Belonging:
-    """Find the run, and the rank, of a session that is about to be opened."""
-    of_job = interned(environ.get("SLURM_JOB_ID", "")).replace("/", "_")
-    folder = project.launches / (of_job or "local")
+    """Find the run, and the rank, of a session that is about to be opened.
+
+    Args:
+        nth: Its number, as of `numbered`.
+    """
+    folder = project.launches / _folder_name(environ.get("SLURM_JOB_ID", ""))
 
     def claim(of_command: str, restart: int, owner: str) -> int | None:
         return launches.claim(folder, of_command, restart, owner)
 
     found = launch.find(environ, claim, given)
-    nth = _opened[os.getpid(), described.digest()]
     joined = None if nth or found.alone else _joined(folder, described, found, environ)
     if joined is not None:
         return Belonging(identity.run(found.scope, joined, None), found, joined)
@@ -100,6 +121,11 @@ def belong(
         rival = turn.rival if turn else ""
     launched = f"{common}/{described.digest()}" + (f"#{nth}" if nth else "")
     return Belonging(identity.run(found.scope, launched, described.run), found, launched, rival)
+
+
+def _folder_name(job: str) -> str:
+    """Return the name of the folder of a job's claims, whatever the variable holds."""
+    return _NO_NAME.sub("_", job)[:LONGEST_NAME] or "local"
 
 
 def _in_turn(folder: Path, found: launch.Launch) -> tuple[str, str]:

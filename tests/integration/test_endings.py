@@ -348,6 +348,27 @@ def test_a_library_that_opens_one_in_a_thread_ends_no_other(spool):
     assert points(spool) == [[1], [2]]
 
 
+def test_sessions_that_threads_open_at_once_are_runs_each(spool):
+    n_threads = 8
+    barrier = threading.Barrier(n_threads)
+    runs: list[str] = []
+
+    def train() -> None:
+        barrier.wait(TIMEOUT_S)
+        with pllib.open() as session:
+            runs.append(session.run)
+            session.metric("loss", 1.0)
+            barrier.wait(TIMEOUT_S)
+
+    threads = [threading.Thread(target=train) for _ in range(n_threads)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert points(spool) == [[1.0]] * n_threads
+    assert len(set(runs)) == n_threads
+
+
 def test_in_a_thread_the_session_opened_last_is_current(spool):
     found: list[Any] = []
 
