@@ -136,9 +136,14 @@ def each_index(indices: int | Iterable[int]) -> Iterable[int]:
 
 def as_index(value: Any) -> int | None:
     """Return a section's index if it is a whole number of 64 bits, else None."""
-    if not hasattr(value, "__index__"):
+    if value is None:
         return None
-    number = index(value)
+    try:
+        number = index(value)
+    except Exception as exc:  # it is none; or whatever a foreign __index__ raises
+        if is_theirs(exc):
+            raise
+        return None
     return number if abs(number) < 1 << 63 else None
 
 

@@ -139,3 +139,24 @@ def test_wrong_calls_raise_no_more_than_when_capture_is_on(tmp_path: Path):
             assert section.step is None
         with session.transformation(["name"], used=5) as step:
             assert step.generated({"a": 1, 2: 3}).keys() == {"a", "2"}
+
+
+class Odd:
+    """What says that it is a whole number, and is none."""
+
+    def __index__(self) -> int:
+        raise RuntimeError("no number")
+
+
+@pytest.mark.parametrize("mode", ["offline", "off"])
+@pytest.mark.parametrize("index", [Odd(), Odd, int, 1 << 70, "one", 1.5])
+def test_an_index_that_is_none_is_left_out(mode: str, index: Any):
+    with (
+        pllib.open(mode=mode) as session,
+        session.section("epoch", index) as epoch,
+        session.stage("training", only_rank=index) as stage,
+        session.transformation("step", only_rank=index) as step,
+    ):
+        assert (epoch.step, stage.step) == (None, None)
+        step.generated(a=1)
+    assert not session.lost
