@@ -13,7 +13,6 @@ import stat
 import struct
 import zlib
 from collections.abc import Iterator
-from hashlib import sha1
 from typing import NamedTuple
 
 from .facts import git_commit, git_folder
@@ -137,6 +136,8 @@ class _Comparison:
             data = os.fsencode(os.readlink(path))  # noqa: PTH115
         else:
             data = read_regular(path, found.st_size)
+        from hashlib import sha1  # its OpenSSL takes 2.3 ms to import, which few trees need
+
         same = sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).digest() == entry.digest
         if not same and (b"\r\n" in data or ".gitattributes" in self._paths):
             raise UnknownError(f"{entry.path} may be other in the commit by a filter of git alone")

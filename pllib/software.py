@@ -14,8 +14,8 @@ import os
 import re
 import shlex
 import sys
+from _blake2 import blake2b  # as `pllib.identity`
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from .facts import working_folder
