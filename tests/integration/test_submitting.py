@@ -99,7 +99,7 @@ def test_a_wrong_name_in_the_settings_is_said_and_the_job_has_provenance(cluster
 def test_a_job_runs_on_where_the_project_is_at_fault(cluster: Cluster, fault):
     """What is said holds for its ranks: they are not told to keep what they can't."""
     fault(cluster.folder)
-    program = 'eval "$(sprov slurm start --export)" && env | grep ^SPROV_'
+    program = 'eval "$(sprov slurm start --export)" && env | grep -e ^SPROV_MODE -e ^SPROV_ENDPOINT'
     done = subprocess.run(
         ["sh", "-ec", f'PATH={Path(SCRIPT).parent}:"$PATH"; {program}'],
         cwd=cluster.folder, env={**cluster.environ, "SLURM_JOB_ID": "17"}, text=True,
