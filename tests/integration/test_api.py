@@ -954,3 +954,16 @@ def test_import_stays_cheap():
         [sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == ""
+
+
+def test_open_imports_no_openssl(site: Site):
+    program = (
+        "import sys, pllib; pllib.open(mode='offline').close();"
+        " print(*{'_hashlib', 'ssl'} & set(sys.modules), 'pllib.software' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=site.folder, env=site.environment(SPROV_SOFTWARE="loaded"),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "True"
