@@ -19,12 +19,14 @@ from msgspec import Meta
 
 from .errors import SettingsError
 from .notices import warn
+from .regular import read_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SITE_CONFIG = "/etc/sprov/config.toml"
 """Of all users of a machine; SPROV_SITE_CONFIG names another."""
+MAX_FILE_BYTES = 1 << 20
 LONGEST_S = 604_800.0
 """A week: libzmq takes milliseconds in 31 bits."""
 
@@ -257,15 +259,17 @@ def check(section: type[msgspec.Struct], given: Mapping[str, Any]) -> dict[str, 
 
 
 def _from_file(config: Path | str | None, section: str) -> Mapping[str, Any]:
-    if config is None or not os.path.exists(config):  # noqa: PTH110  pathlib is slow to import
+    if config is None or str(config) == os.devnull:
+        return {}
+    if not os.path.exists(config):  # noqa: PTH110  pathlib is slow to import
         return {}
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
     try:
-        with open(config, encoding="utf-8") as file:
-            found = tomllib.loads(file.read()).get(section, {})
+        text = read_regular(config, MAX_FILE_BYTES).decode()
+        found = tomllib.loads(text).get(section, {})
     except (OSError, ValueError) as exc:
         raise SettingsError(f"{config} can't be read: {exc}", "It must be TOML") from exc
     return found if isinstance(found, dict) else {section: found}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 
 import pytest
@@ -116,6 +117,15 @@ def test_a_file_that_is_no_toml_is_named(config):
     config.write_text("mode = = 1")
     with pytest.raises(SettingsError, match=r"config\.toml"):
         load(config, {})
+
+
+def test_a_file_that_is_no_regular_one_is_not_read(tmp_path):
+    fifo = tmp_path / "config.toml"
+    os.mkfifo(fifo)
+    for path in (str(fifo), "/dev/zero"):
+        with pytest.raises(SettingsError, match="not a regular file"):
+            load(None, {"SPROV_SITE_CONFIG": path})
+    assert load(None, {"SPROV_SITE_CONFIG": os.devnull}) == Settings()
 
 
 def test_lists_have_colons_in_the_environment_and_numbers_are_texts_where_texts_are_due(config):
