@@ -7,10 +7,14 @@ described and costs the rest nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .foreign import is_theirs
+from .plans import HYPERPARAMETER
 from .values import as_text, described
+
+if TYPE_CHECKING:
+    from .session import Session
 
 MAX_DEPTH = 16
 MAX_NAMES = 65_536
@@ -123,3 +127,13 @@ def _list(value: Any) -> Any:
     from omegaconf import OmegaConf
 
     return OmegaConf.to_container(value, resolve=True)
+
+
+def as_hyperparameters(
+    session: Session, config: Any, prefix: str = HYPERPARAMETER
+) -> dict[str, Any]:
+    """Return a configuration of any kind as used values, marked as hyperparameters."""
+    flat = flatten(config)
+    if flat.n_left:
+        session.lose(f"settings over {MAX_NAMES:,}", flat.n_left)
+    return {f"{prefix}{name}": value for name, value in flat.items()}

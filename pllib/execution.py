@@ -11,19 +11,20 @@ raises is recorded and goes on.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from operator import index
 from time import perf_counter_ns
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
 from . import resources, unexpected
-from .config import MAX_NAMES, flatten
+from .config import as_hyperparameters
 from .data import Handle
+from .failures import describe_error
 from .foreign import is_theirs
 from .handles import Handles, Made
-from .plans import HYPERPARAMETER, MODEL_HYPERPARAMETER, STAGES, TRIAL
+from .nesting import as_index, each_index, leave, path_in
+from .plans import MODEL_HYPERPARAMETER, STAGES, TRIAL
 from .recording import NOTHING, Recording, innermost, learning
 from .records import NO_VALUES, TRANSFORMATION_TAG, Ended, Started, encode
 from .shape import Shape
@@ -46,6 +47,7 @@ class Execution(Recording):
     path: str
     """Kind, name, index and occurrence from the run down; empty in a transformation."""
     only_rank: int | None
+    _has_path: ClassVar[bool] = True
     occurrences: dict[str, tuple[int, int]]
     """Of what began in it, by kind and name: the last index, and how often it did not increase."""
 
@@ -129,34 +131,6 @@ class Execution(Recording):
         return inner if inner is not None and inner._session is self._session else self
 
 
-def each_index(indices: int | Iterable[int]) -> Iterable[int]:
-    """Return the indices that a number of sections stands for, or those given."""
-    return range(index(indices)) if isinstance(indices, SupportsIndex) else indices
-
-
-def as_index(value: Any) -> int | None:
-    """Return a section's index if it is a whole number of 64 bits, else None."""
-    if value is None:
-        return None
-    try:
-        number = index(value)
-    except Exception as exc:  # it is none; or whatever a foreign __index__ raises
-        if is_theirs(exc):
-            raise
-        return None
-    return number if abs(number) < 1 << 63 else None
-
-
-def as_hyperparameters(
-    session: Session, config: Any, prefix: str = HYPERPARAMETER
-) -> dict[str, Any]:
-    """Return a configuration of any kind as used values, marked as hyperparameters."""
-    flat = flatten(config)
-    if flat.n_left:
-        session.lose(f"settings over {MAX_NAMES:,}", flat.n_left)
-    return {f"{prefix}{name}": value for name, value in flat.items()}
-
-
 class Stage(Execution):
     """A stage, section or trial: its start is recorded at once, and so is all that is said in it.
 
@@ -218,7 +192,7 @@ class Stage(Execution):
             forget_caught(session)
         self.seq = session.next_seq()
         self._is_over = False
-        self.path = _path(parent, self.kind, self.label or self.name, self.index)
+        self.path = path_in(parent, self.kind, self.label or self.name, self.index)
         if self.only_rank is None and parent.only_rank is not None:
             self.only_rank = parent.only_rank
         if self.index is None:
@@ -263,80 +237,6 @@ class Stage(Execution):
         )
 
 
-def leave(execution: Stage | Session, error: BaseException | None) -> None:
-    """Make what is around an execution the innermost again, if it or a part of it is that.
-
-    Parts may still be open: a generator that somebody refers to ends when it is collected.  With an
-    error they end here, by the same one.
-    """
-    inner, parts = innermost.get(), []
-    while inner is not None and inner is not execution:
-        parts.append(inner)
-        inner = inner._outer
-    session = execution._session
-    if inner is execution:
-        outer = execution._outer
-        while outer is not None and outer._session is not session and outer._session.is_closed:
-            outer = outer._outer
-        innermost.set(outer)
-    if error is None or isinstance(error, GeneratorExit):
-        return
-    for part in parts if inner is execution else ():
-        if isinstance(part, Stage) and part._session is session:
-            part._end(error)
-    if session._left:
-        from .unwinding import tell_causes
-
-        tell_causes(session, error)
-
-
-def _path(parent: Execution, kind: str, name: str, index: int | None) -> str:
-    """Return where an execution is: what all ranks that do the same agree on.
-
-    The last part tells apart those of one kind, name and index in one parent: it counts how often
-    their index did not increase, so that what is remembered does not grow with their number.  A
-    transformation has no path: what is in it is counted with what is around it.
-    """
-    while isinstance(parent, Transformation):
-        parent = parent._outer
-    here = f"{_quote(kind)}:{_quote(name)}"
-    occurrences = parent.occurrences
-    last, nth = occurrences.get(here, (-1, 0))
-    number = last if index is None else index
-    if here in occurrences and number <= last:
-        nth += 1
-    occurrences[here] = number, nth
-    return f"{parent.path}/{here}:{'' if index is None else index}:{nth}".lstrip("/")
-
-
-def _quote(text: str) -> str:
-    """Percent-encode what separates the parts of a path."""
-    return interned(text).replace("%", "%25").replace("/", "%2F").replace(":", "%3A")
-
-
-def describe_error(error: BaseException | None) -> str | None:
-    """Return type and message of an exception, cut at 1,000 characters; None if none failed."""
-    if error is None or not is_failure(error):
-        return None
-    try:
-        text = f"{type(error).__name__}: {error}"
-    except Exception as exc:  # a foreign __str__ may raise anything
-        if is_theirs(exc):
-            raise
-        text = type(error).__name__
-    return text[:1000].encode("utf-8", "backslashreplace").decode()
-
-
-def is_failure(error: BaseException) -> bool:
-    """Tell whether an exception that ends a block says that something went wrong.
-
-    GeneratorExit says only that a loop was left, and SystemExit may be an end in order.
-    """
-    if isinstance(error, SystemExit):
-        return not (error.code is None or (isinstance(error.code, int) and error.code == 0))
-    return not isinstance(error, GeneratorExit)
-
-
 class Transformation(Execution, msgspec.Struct, eq=False, gc=False):
     """A data transformation execution: one record, written when the block ends.
 
@@ -361,6 +261,7 @@ class Transformation(Execution, msgspec.Struct, eq=False, gc=False):
 
     kind: ClassVar[str] = "transformation"  # type: ignore[misc]
     path: ClassVar[str] = ""  # type: ignore[misc]
+    _has_path: ClassVar[bool] = False
 
     def __enter__(self) -> Transformation:
         session = self._session

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from .data import Handle
-from .execution import as_index, each_index
 from .foreign import is_theirs
+from .nesting import as_index, each_index
 from .objects import described
 from .words import as_text
 

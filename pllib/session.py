@@ -24,22 +24,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import clock, ends, late, resources
 from .clock import Clock
-from .execution import (
-    Execution,
-    Transformation,
-    as_hyperparameters,
-    describe_error,
-    leave,
-)
+from .config import as_hyperparameters
+from .execution import Execution, Transformation
+from .failures import describe_error
 from .foreign import is_theirs, suppressing
 from .losses import Losses
+from .nesting import leave
 from .recording import NOTHING, innermost
 from .records import ROOT, Closed, Context, Declared, Ended, Facts, Started, encode
 from .series import merged
 from .shape import Shape, Shapes
 from .spool import Chunk, Spool
 from .values import as_text, interned
-from .writer import WRITE_S, Held, Local, Writer
+from .writer import Held, Local, Writer, retire_all
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -349,22 +346,11 @@ class Session(Execution):
             self.write_shaped(totals.shape, summary)
 
     def _stop_others(self) -> None:
-        """Have records of other threads refused and counted from here on.
-
-        A thread that is in the middle of a write gets to its end, unless that takes too long.
-        """
+        """Have records of other threads refused and counted from here on."""
         self.is_closed, self._closer = True, threading.get_ident()
         self._spool.reserve(self._closer)
         others = [writer for writer in self._writers if writer is not self.local.writer]
-        deadline = time.monotonic() + WRITE_S
-        while others:
-            for writer in others:
-                if (chunk := writer.retire()) is not None:
-                    self._sender.retire(chunk)
-            others = [writer for writer in others if writer.busy or writer.limit]
-            if time.monotonic() > deadline:
-                return
-            time.sleep(0.0005 if others else 0)
+        retire_all(others, self._sender.retire)
 
     def _write_end(self, error: BaseException | None, with_process: bool) -> None:
         self._stop_others()

@@ -15,7 +15,7 @@ from opcode import opmap
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, NamedTuple
 
-from .execution import describe_error
+from .failures import describe_error
 from .recording import NOTHING
 from .records import Ended, encode
 

@@ -195,3 +195,19 @@ class Writer:
                 return None
             self.numbers[shape] = number
         return number
+
+
+def retire_all(writers: list[Writer], on_retired: Callable[[Chunk], None]) -> None:
+    """Take from other threads the chunks that they write into.
+
+    A thread that is in the middle of a write gets to its end, unless that takes too long.
+    """
+    deadline = time.monotonic() + WRITE_S
+    while writers:
+        for writer in writers:
+            if (chunk := writer.retire()) is not None:
+                on_retired(chunk)
+        writers = [writer for writer in writers if writer.busy or writer.limit]
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.0005 if writers else 0)
