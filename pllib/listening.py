@@ -242,14 +242,21 @@ def listen(listening: Listening, backlog: int, last: int = 0) -> socket.socket:
 
 
 def is_daemon(pid: int) -> bool:
-    """Tell whether a process of this host is one of ours, but not this one; a zombie is not."""
-    if pid in (0, os.getpid()):
-        return False
+    """Tell whether a process of this host is a daemon of ours, but not this one; a zombie is not.
+
+    The number of one that was killed may be another's by now: even that of `sprov run`.
+    """
+    words = [] if pid in (0, os.getpid()) else command_of(pid)
+    return b"serve" in words and any(b"sprov" in word for word in words)
+
+
+def command_of(pid: int) -> list[bytes]:
+    """Return the words of a process's command; none if it is gone."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return b"sprov" in file.read()
+            return file.read().split(b"\0")
     except OSError:
-        return False
+        return []
 
 
 def interface_addresses() -> dict[str, str]:

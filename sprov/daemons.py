@@ -13,8 +13,9 @@ from pathlib import Path
 
 import click
 
-from pllib import launch, lifeline, listening
+from pllib import launch, lifeline
 from pllib.errors import Error, UnavailableError
+from pllib.listening import command_of, is_daemon
 from pllib.project import Endpoint, leave_endpoint, read_endpoint
 
 DRAIN_S = 15.0
@@ -127,7 +128,7 @@ def running(endpoint_file: Path) -> list[int]:
     pids = []
     endpoint = read_endpoint(endpoint_file) if endpoint_file.exists() else Endpoint()
     if endpoint.host in ("", launch.host()):
-        pids += [endpoint.serve_pid] if listening.is_daemon(endpoint.serve_pid) else []
+        pids += [endpoint.serve_pid] if is_daemon(endpoint.serve_pid) else []
         told = [getattr(endpoint, f"{room}_pid") for room in ROOMS]
         pids += [pid for pid in told if pid and _serves_as(pid, endpoint_file.stem)]
     return list(dict.fromkeys([*pids, *_unlisted(endpoint_file)]))
@@ -135,21 +136,22 @@ def running(endpoint_file: Path) -> list[int]:
 
 def _unlisted(endpoint_file: Path) -> Iterator[int]:
     """Yield daemons of an endpoint's name that have files of its project open."""
+    project = endpoint_file.parents[1].resolve()  # as /proc names open files
     for folder in Path("/proc").glob("[0-9]*"):
         pid = int(folder.name)
-        if _serves_as(pid, endpoint_file.stem) and _has_open(folder, endpoint_file.parents[1]):
+        if _serves_as(pid, endpoint_file.stem) and _has_open(folder, project):
             yield pid
 
 
 def _serves_as(pid: int, name: str) -> bool:
     """Tell whether a process is a tracker or manager that serves under a name."""
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return False
+    words = command_of(pid)
     pairs = _pairs(words)
-    named = [second for first, second in pairs if first == b"--name"] or [b"local"]
-    return named == [name.encode()] and any([room.encode(), b"serve"] in pairs for room in ROOMS)
+    named = [second for first, second in pairs if first == b"--name"]
+    named += [word[len(b"--name=") :] for word in words if word.startswith(b"--name=")]
+    return (named or [b"local"])[-1] == name.encode() and any(
+        [room.encode(), b"serve"] in pairs for room in ROOMS
+    )
 
 
 def _pairs(words: list[bytes]) -> list[list[bytes]]:
@@ -174,7 +176,7 @@ def end_left(endpoint_file: Path) -> None:
     endpoint = read_endpoint(endpoint_file) if endpoint_file.exists() else Endpoint()
     if endpoint.host not in ("", launch.host()):
         return
-    if listening.is_daemon(endpoint.serve_pid):
+    if is_daemon(endpoint.serve_pid):
         raise UnavailableError(
             f"`sprov serve` runs already, as process {endpoint.serve_pid}",
             "`sprov stop` ends it, or give this one another --name",

@@ -59,21 +59,28 @@ class Dispatch:
                 if len(frames) > 1:
                     middle = len(frames) // 2
                     waiting += [frames[middle:], frames[:middle]]
-                else:
-                    self._set_aside(due.run, frames[0], str(exc))
+                elif not self._set_aside(due.run, frames[0], str(exc)):
+                    break
                 continue
             self.skipped.update(batch.skipped)
             taken.append(batch)
         return taken
 
-    def _set_aside(self, run: str, numbered: Numbered, reason: str) -> None:
-        """Have the store say that it lacks a frame, and why."""
+    def _set_aside(self, run: str, numbered: Numbered, reason: str) -> bool:
+        """Have the store say that it lacks a frame, and why; False if stopped before that.
+
+        A frame that was handed over before, to a manager that restarted, is counted once.
+        """
         ordinal, frame = numbered
-        self.refused.append(RefusedFrame(run, frame.log_id.hex(), frame.number, reason))
-        self.n_refused += 1
         batch = link_refused(ordinal, frame, self._journal, run, reason)
-        self.skipped.update(batch.skipped)
         try:
-            self._handover.hand_over(batch)
+            if not self._handover.hand_over(batch):
+                return False
         except RefusedError as exc:  # a manager that does not know such a batch
             self._handover.trouble = f"the manager is not told of a refused frame: {exc}"
+        refused = RefusedFrame(run, frame.log_id.hex(), frame.number, reason)
+        if refused not in self.refused:
+            self.refused.append(refused)
+            self.n_refused += 1
+            self.skipped.update(batch.skipped)
+        return True

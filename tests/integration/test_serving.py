@@ -14,9 +14,9 @@ from harness import SCRIPT, TIMEOUT_S, TRANSFORMATIONS, Site, require_ipv6, wait
 
 from pllib.errors import UnavailableError
 from pllib.listening import is_daemon
-from pllib.project import update_endpoint
+from pllib.project import read_endpoint, update_endpoint
 from sprov import scratch
-from sprov.daemons import Daemon
+from sprov.daemons import Daemon, running
 
 
 def start(site: Site, *options: str) -> subprocess.Popen[bytes]:
@@ -127,6 +127,21 @@ def test_daemons_end_with_a_serve_that_is_killed(site: Site):
     assert "no daemon runs here" in site.sprov("stop", status=4)
     site.sprov("ingest")
     assert site.verify()["journalled"] == site.verify()["captured"]
+
+
+def test_a_daemon_is_found_by_its_name_and_through_links(site: Site, tmp_path: Path):
+    """One that the endpoint file does not tell of, where the project is seen under another path."""
+    (tmp_path / "home").symlink_to(site.folder)
+    endpoints = tmp_path / "home" / ".sprov" / "endpoints"
+    site.project.create()
+    command = [SCRIPT, "tracker", "serve", "--name=4242"]
+    with subprocess.Popen(command, cwd=site.folder, env=site.environment()) as tracker:
+        file = site.project.endpoint("4242")
+        wait_until(lambda: file.exists() and read_endpoint(file).tracker)
+        file.unlink()
+        assert running(endpoints / "local.json") == []
+        assert running(endpoints / "4242.json") == [tracker.pid]
+        tracker.terminate()
 
 
 def test_stop_ends_daemons_that_outlive_their_serve(site: Site):

@@ -196,10 +196,13 @@ def test_a_refused_batch_is_halved_down_to_the_frame_which_is_named(site: Site, 
     handover = Handover(lambda: endpoint)
     dispatch = Dispatch(handover, journal.identity)
     dispatch.send(due)
+    dispatch.send(due._replace(frames=due.frames[9:10]))  # again, as after the manager restarts
+    taken.pop()
     handover.close()
 
     journal.close()
     assert [each.frame for each in dispatch.refused] == [11]
+    assert (dispatch.n_refused, sum(dispatch.skipped.values())) == (1, PER_FRAME)
     assert handover.trouble == ""
     ordinals = [(batch.first, batch.last) for batch in taken]
     assert [first for first, _ in ordinals] == [0, *(last + 1 for _, last in ordinals[:-1])]
@@ -218,6 +221,27 @@ def test_a_refused_batch_is_halved_down_to_the_frame_which_is_named(site: Site, 
     (named,) = [line for line in found["problems"] if "was refused" in line]
     assert f"frame 11 of log {log_id.hex()}, run {RUN[:8]}" in named
     assert "value 2 of frame 11 is not to my taste" in named
+
+
+def test_nothing_is_handed_over_beyond_a_refused_frame_that_the_store_is_not_told_of(choosy):
+    """Its watermark would say that the store has the frame, or a word about it."""
+    endpoint, taken = choosy
+    n_asked = 0
+
+    def find_manager() -> Endpoint | None:
+        nonlocal n_asked
+        n_asked += 1
+        if n_asked == 3:  # after the batch and the frame were refused
+            handover.stop()
+            return None
+        return endpoint
+
+    handover = Handover(find_manager)
+    dispatch = Dispatch(handover, "0" * 32)
+    log_id = bytes(16)
+    assert dispatch.send(Due(RUN, [(n, frame(log_id, n)) for n in (11, 12)])) == []
+    handover.close()
+    assert (n_asked, taken, dispatch.n_refused) == (3, [], 0)
 
 
 def test_a_manager_of_another_version_is_waited_for(site: Site):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 
 import pytest
 from harness import TIMEOUT_S, require_ipv6
@@ -15,6 +17,7 @@ from pllib.listening import (
     authority,
     default_bind,
     interface_addresses,
+    is_daemon,
     listen,
     parse,
 )
@@ -128,3 +131,13 @@ def test_a_tracker_takes_what_is_free_of_a_range_and_says_when_nothing_is(tmp_pa
         assert port < int(server.url.rpartition(":")[2]) <= port + 50
         server.close()
     journal.close()
+
+
+@pytest.mark.parametrize(("command", "is_one"), [("serve", True), ("run", False)])
+def test_another_command_of_ours_is_no_daemon(command: str, is_one: bool):
+    """It may have the number that a daemon had which was killed."""
+    words = [sys.executable, "-c", "input()", "/venv/bin/sprov", command]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
+        assert is_daemon(process.pid) is is_one
+        process.communicate(b"\n")
+    assert not is_daemon(process.pid)
