@@ -129,7 +129,9 @@ def _measures(engine: Engine) -> str:
     for row in rows:
         kinds.setdefault(str(row["kind"]), []).append(str(row["measure"]))
     told = [f"{', '.join(names)} ({kind})" for kind, names in kinds.items()]
-    return f"-p measure= takes {'; '.join(told)}" if told else "no run has measured anything"
+    if not told:
+        return "no run has recorded a measure yet"
+    return f"measures that runs have recorded: {'; '.join(told)}. Choose one with -p measure=NAME"
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

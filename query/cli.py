@@ -106,7 +106,6 @@ def runs(form: str, live: bool, job: str | None) -> None:
         sprov runs
         sprov runs --format json
     """
-    from .runs import ranks_in_words
     from .tables import print_rows
 
     columns = [
@@ -123,8 +122,23 @@ def runs(form: str, live: bool, job: str | None) -> None:
     if form == "table":
         columns = [name for name in columns if any(row[name] is not None for row in found)]
         columns = [name for name in columns if name != "ranks_seen"]
-        found = [{**row, "ranks": ranks_in_words(row)} for row in found]
+        found = [_readable(row) for row in found]
     print_rows(found, columns or ["run"], form)
+
+
+def _readable(run: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of `sprov runs` for a table of 80 columns: times to the second.
+
+    The end is without its day or year if that is the one of the start.
+    """
+    from .runs import ranks_in_words
+
+    started, ended = ((run[name] or "")[:19].replace("T", " ") for name in ("started", "ended"))
+    if ended[:10] == started[:10]:
+        ended = ended[11:]
+    elif ended[:5] == started[:5]:
+        ended = ended[5:]
+    return {**run, "started": started, "ended": ended or None, "ranks": ranks_in_words(run)}
 
 
 @click.command()

@@ -169,8 +169,8 @@ def _of_age(engine: Engine, *, live: bool) -> Engine:
 
 def _nothing_live(why: str) -> UnavailableError:
     return UnavailableError(
-        f"no answer is live: {why or 'no manager runs'}",
-        "Without --live the newest snapshot is asked; `sprov serve` starts a manager",
+        f"--live needs a running manager: {why or 'there is none'}",
+        "`sprov serve` starts one; without --live the newest snapshot answers",
     )
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 MAX_FITTED = 500
 """Rows that rich fits to the terminal, at a millisecond each."""
+WHOLE_WIDTH = 24
+"""Longer words are folded, such as paths."""
+FOLDED_WIDTH = 10
 _NOT_PRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 """What drives a terminal, or turns the direction of what follows."""
 
@@ -56,7 +59,7 @@ def print_table(rows: Sequence[Row], columns: Sequence[str], title: str = "") ->
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console = Console(width=200, highlight=False, markup=False)
-    console.print(make_table(rows, columns, title))
+    console.print(make_table(rows, columns, title, console.width))
 
 
 def plain_lines(rows: Sequence[Row], columns: Sequence[str], title: str = "") -> Iterator[str]:
@@ -91,17 +94,42 @@ def _is_numeric(rows: Sequence[Row], name: str) -> bool:
     return bool(rows) and all(isinstance(row.get(name), int | float | None) for row in rows)
 
 
-def make_table(rows: Sequence[Row], columns: Sequence[str], title: str = "") -> Table:
+def make_table(
+    rows: Sequence[Row], columns: Sequence[str], title: str = "", width: int = 80
+) -> Table:
+    """Lay out a table that fits `width`, in which ids and names stay whole where there is room."""
     from rich import box
     from rich.table import Table
 
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    cells = {name: [short(_text(row.get(name))) for row in rows] for name in columns}
+    widths = _widths(cells, width)
     for name in columns:
         justify: Literal["left", "right"] = "right" if _is_numeric(rows, name) else "left"
-        table.add_column(name, justify=justify, overflow="fold")
-    for row in rows:
-        table.add_row(*(short(_text(row.get(name))) for name in columns))
+        table.add_column(name, justify=justify, overflow="fold", max_width=widths.get(name))
+    for row in zip(*cells.values(), strict=True):
+        table.add_row(*row)
     return table
+
+
+def _widths(cells: dict[str, list[str]], width: int) -> dict[str, int]:
+    """Return widths with which words such as ids and dates stay whole; none if that can't be."""
+    from rich.cells import cell_len
+
+    most = {name: max(map(cell_len, [name, *texts])) for name, texts in cells.items()}
+    widths = {}
+    for name, texts in cells.items():
+        words = [cell_len(word) for text in [name, *texts] for word in text.split()]
+        longest = max(words, default=1)
+        widths[name] = longest if longest <= WHOLE_WIDTH else FOLDED_WIDTH
+    left = width - 2 - 3 * (len(cells) - 1) - sum(widths.values())
+    if left < 0:
+        return {}
+    for nth, name in enumerate(sorted(cells, key=lambda name: most[name] - widths[name])):
+        more = min(most[name] - widths[name], left // (len(cells) - nth))
+        widths[name] += more
+        left -= more
+    return widths
 
 
 def short(text: str) -> str:

@@ -130,8 +130,9 @@ def _head(row: Row) -> str:
 def _counts(engine: Engine, run: str) -> str:
     """Return what failed and was lost, and how far the daemons are."""
     (of,) = _ask(engine, "outcome", run=run)
-    names = ("ended_ranks", "failed_ranks", "failures", "lost")
-    told = ", ".join(f"{of[name]} {name.replace('_', ' ')}" for name in names)
+    names = ("ended_ranks", "failed_ranks", "failures", "lost_records")
+    of = {**of, "lost_records": of["lost"]}
+    told = ", ".join(_counted(int(of[name]), name) for name in names)
     if engine.endpoint is None or not engine.endpoint.tracker:
         return told
     try:
@@ -143,6 +144,11 @@ def _counts(engine: Engine, run: str) -> str:
         behind += f", {status['silent']} ranks silent: no connection, and no end is known"
     trouble = f"\ntrouble: {status['trouble']}" if status["trouble"] else ""
     return f"{told}\n{behind}{trouble}"
+
+
+def _counted(number: int, name: str) -> str:
+    words = name.replace("_", " ")
+    return f"{number} {words.removesuffix('s') if number == 1 else words}"
 
 
 def _table(title: str, rows: list[Row], columns: list[str]) -> list[RenderableType]:

@@ -11,6 +11,7 @@ from pllib import jsontext
 from pllib.delivery import ask_status
 from pllib.errors import Error
 from pllib.project import Project, choose_endpoint, find, read_endpoint
+from query.freshness import in_iso
 
 from .left import in_words as in_words_of_waiting
 from .left import waiting_logs
@@ -19,6 +20,7 @@ from .skipped import in_words, refused_frames, skipped_by
 STORE_TIMEOUT_S = 5.0
 HIDDEN = ("running", "ranks", "silent_ranks", "trouble", "skipped_by", "refused_frames")
 """Of a daemon: what is told in words of its own."""
+TIMES = ("snapshot_at", "as_of")
 
 
 @click.command()
@@ -78,6 +80,14 @@ def _left_out(project: Project) -> tuple[dict[str, int], list[dict[str, Any]]]:
         return {}, []
 
 
+def _in_words(key: str, value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{count} {name}" for name, count in value.items()) or "none"
+    if key in TIMES and isinstance(value, int | float):
+        return (in_iso(value) if value else None) or "never"
+    return str(value)
+
+
 def _ask_manager(endpoint: Any) -> dict[str, Any]:
     from query.engine import ask_json
 
@@ -91,7 +101,7 @@ def _print_daemon(name: str, found: dict[str, Any]) -> None:
     plain = {k: v for k, v in found.items() if k not in HIDDEN}
     click.echo(f"{name:<11}running")
     for key, value in plain.items():
-        click.echo(f"  {key.replace('_', ' '):<16}{value}")
+        click.echo(f"  {key.replace('_', ' '):<25} {_in_words(key, value)}")
     for rank in found.get("ranks", []):
         click.echo(
             f"  rank {rank['rank']} on {rank['host']} (pid {rank['pid']}): "

@@ -75,6 +75,20 @@ def test_no_store_says_how_to_get_one(site: Site):
     assert "sprov ingest" in one_line(site.sprov("runs", status=4))
 
 
+def test_status_of_daemons_is_in_columns(served: Site):
+    """The longest names too; times as times, and counts by reason in words."""
+    served.run("steps.py", "3")
+    lines = served.sprov("status").splitlines()
+    told = dict(
+        line.strip().split("  ", 1)
+        for line in lines
+        if line.startswith("  ") and "  " in line.strip()
+    )
+    assert told["refused by"].strip() == "none"
+    assert "refused frames not listed 0" in map(str.strip, lines)
+    assert told["as of"].strip().startswith("20") and told["as of"].endswith("Z")
+
+
 def test_no_project_says_how_to_make_one(site: Site, tmp_path_factory):
     done = subprocess.run(
         [SCRIPT, "runs"],

@@ -40,7 +40,7 @@ def test_without_a_manager_nothing_is_live(site: Site):
     site.run("steps.py", "3")
     site.sprov("ingest")
     for command in (["query", COUNT], ["runs"], ["show"], ["ask", "outcome"], ["lineage", "@last"]):
-        assert "no answer is live" in site.sprov(*command, "--live", status=4)
+        assert "--live needs a running manager" in site.sprov(*command, "--live", status=4)
     assert "3" in site.sprov("query", COUNT)
 
 

@@ -86,7 +86,7 @@ def test_an_empty_answer_lists_the_measures(site: Site):
         cwd=site.folder, env=site.environment(), text=True, capture_output=True, check=True,
     )  # fmt: skip
     assert json.loads(done.stdout) == []
-    assert "-p measure= takes " in done.stderr
+    assert "measures that runs have recorded: " in done.stderr
     assert "loss" in done.stderr
     assert "score (checkpoints)" in done.stderr
 

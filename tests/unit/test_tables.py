@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from query.tables import MAX_FITTED, plain_lines, print_table
+from rich.console import Console
+
+from query.cli import _readable
+from query.tables import MAX_FITTED, make_table, plain_lines, print_table
 
 ROWS = [
     {"name": "lr", "value": 0.1, "note": None},
@@ -28,3 +31,33 @@ def test_it_is_laid_out_as_a_short_one(capsys):
     assert [line for line in plain if "─" not in line] == [
         line for line in fitted if "─" not in line
     ]
+
+
+def test_runs_fit_80_columns_with_ids_and_dates_whole():
+    run = {
+        "run": "https://w3id.org/sprov/id/run/9c390809dcd3fc2ca30ef6316fdfc9a8",
+        "study": "digits", "experiment": "mlp", "ranks": 4, "ranks_seen": 4,
+        "started": "2026-11-30T23:07:00.034865Z", "ended": "2026-11-30T23:09:01.083821Z",
+        "state": "completed",
+    }  # fmt: skip
+    next_day = {**run, "ended": "2026-12-01T00:09:01Z", "ranks_seen": 3}
+    running = {**run, "ended": None, "state": "running"}
+    columns = ["run", "study", "experiment", "ranks", "started", "ended", "state"]
+    rows = [_readable(each) for each in (run, next_day, running)]
+    console = Console(width=80, highlight=False, markup=False)
+    with console.capture() as printed:
+        console.print(make_table(rows, columns, width=console.width))
+    lines = printed.get().splitlines()
+    assert max(map(len, lines)) == 80
+    words = [line.split() for line in lines if "run/9c390809" in line]
+    assert ["2026-11-30" in each for each in words] == [True] * 3
+    assert [row["ended"] for row in rows] == ["23:09:01", "12-01 00:09:01", None]
+
+
+def test_a_table_that_has_no_room_for_whole_words_loses_none():
+    row = {f"column{n}": f"word{n:02}" * 2 for n in range(10)}
+    console = Console(width=60, highlight=False, markup=False)
+    with console.capture() as printed:
+        console.print(make_table([row], [*row], width=console.width))
+    text = "".join(printed.get().split())
+    assert sorted(text.replace("─", "")) == sorted("".join([*row, *row.values()]))
