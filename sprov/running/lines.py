@@ -82,11 +82,15 @@ class Lines:
             self._opened.n_unlisted += 1
 
     def tell_written(self, paths: Iterable[str]) -> None:
-        """Append what was seen in another way: others look here for whose a file is."""
+        """Append what was seen in another way: others look here for whose a file is.
+
+        Without room in shared memory others may take such a file for one of theirs, and no more.
+        """
         if text := "".join(f"W\t{as_field(path)}\n" for path in paths):
             fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
             try:
-                os.write(fd, text.encode("utf-8", "surrogateescape"))
+                with contextlib.suppress(OSError):
+                    os.write(fd, text.encode("utf-8", "surrogateescape"))
             finally:
                 os.close(fd)
 

@@ -89,11 +89,11 @@ class Watcher:
     def _look_at(self, written: Written) -> None:
         """Look at once if what is written may be the command's."""
         paths = [path for path in written.read() if not self._opened.is_written(path)]
+        self._note_changed(paths)  # first: whose they are may not be seen, or the look may fail
         # In shared memory PyTorch's loaders make and delete a file for every tensor.
         near = [path for path in paths if not path.startswith(f"{SHARED_MEMORY}/")]
         if near:
             self._look(self._found)
-        self._note_changed(paths)  # whose file it is may not be seen: it is closed already
         useful = any(map(self._opened.is_written, near))
         self._pause_s = PAUSE_S if useful else min(2 * self._pause_s, MAX_PAUSE_S)
 

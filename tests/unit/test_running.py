@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from pathlib import Path
 
@@ -252,6 +253,24 @@ def test_a_file_that_nobody_was_seen_to_write_is_one_commands_at_most(tmp_path: 
     assert settle(second.path, [], [], set()) == []
     assert (tmp_path / f"sprov-{os.getuid()}" / "written").read_text() == ""
     second.close()
+
+
+def test_a_full_shared_memory_costs_no_file(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(lines_module, "SHARED_MEMORY", str(tmp_path))
+    (tmp_path / "made").write_text("made")
+    (tmp_path / "other").write_text("other")
+    made, other = version(tmp_path / "made"), version(tmp_path / "other")
+    first, second = (Lines(Opened()) for _ in range(2))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        first.tell_written([made.path])
+        assert settle(first.path, [made], [other], set()) == [other]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    for each in (first, second):
+        assert Path(each.path).read_bytes() == b""
+        each.close()
 
 
 def test_what_comes_and_goes_takes_no_room(tmp_path: Path, monkeypatch):
