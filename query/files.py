@@ -102,6 +102,8 @@ class Identity(msgspec.Struct):
 
 def identify(engine: Engine, name: str) -> Identity:
     """Say which recorded version a file or directory is."""
+    if not name:
+        return Identity(name, "not comparable", "an empty name is no file's")
     now = _version(name)
     path = now.path if isinstance(now, FileVersion) else os.path.realpath(name)
     of_path = f"sprov:path {string(path)}"

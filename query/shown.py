@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -55,6 +56,8 @@ def print_run(found: Row) -> None:
     for name, text in sorted(found["facts"].items()):
         if name.startswith(CLOCK_STEP):
             click.echo(f"{'clock':<11}{one_line(text)}; times go on by the monotonic clock")
+    for line in _left_out(found["facts"]):
+        click.echo(f"{'not seen':<11}{line}")
     for source in found["resumed_from"]:
         click.echo(f"{'resumed':<11}{_source(source)}")
     for section, (title, columns) in _SECTIONS.items():
@@ -70,6 +73,14 @@ def print_run(found: Row) -> None:
                 click.echo(f"and {len(rows) - MAX_ROWS:,} more (--format json has all)\n")
         if section == "software":
             _print_packages(found["packages"])
+
+
+def _left_out(facts: dict[str, str]) -> Iterator[str]:
+    """Yield which files of a command `sprov run` could not record."""
+    if number := facts.get("files_not_listed"):
+        yield f"up to {one_line(number)} files: the command opened more than are listed"
+    if text := facts.get("folders_not_watched"):
+        yield f"files written in folders that were not watched: {one_line(text)}"
 
 
 def _print_packages(packages: dict[str, str]) -> None:

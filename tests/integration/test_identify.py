@@ -94,6 +94,12 @@ def test_a_file_is_known_by_its_path_in_whichever_way_it_is_written(here: Site):
     assert paths(found("./runs/model.pt")) == ["runs/model.pt"]
 
 
+def test_an_empty_name_is_said_to_be_none(here: Site):
+    one = found("")
+    assert (one.state, one.reason) == ("not comparable", "an empty name is no file's")
+    assert ask(here, "identify", "").returncode == 1
+
+
 def test_a_copy_is_known_by_what_it_holds_and_not_by_its_name(here: Site):
     (here.folder / "elsewhere").mkdir()
     shutil.copy("model.pt", "elsewhere/other.bin")

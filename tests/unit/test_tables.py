@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from query.cli import _readable
+from query.shown import _left_out
 from query.tables import MAX_FITTED, make_table, plain_lines, print_table
 
 ROWS = [
@@ -61,3 +62,12 @@ def test_a_table_that_has_no_room_for_whole_words_loses_none():
         console.print(make_table([row], [*row], width=console.width))
     text = "".join(printed.get().split())
     assert sorted(text.replace("─", "")) == sorted("".join([*row, *row.values()]))
+
+
+def test_what_a_command_left_unseen_is_said_in_words():
+    said = list(_left_out({"files_not_listed": "1566", "folders_not_watched": "none: too many"}))
+    assert said == [
+        "up to 1566 files: the command opened more than are listed",
+        "files written in folders that were not watched: none: too many",
+    ]
+    assert list(_left_out({"git_dirty": "1"})) == []
