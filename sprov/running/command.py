@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -62,11 +63,20 @@ def _open(command: Sequence[str], options: Mapping[str, Any]) -> Wrapped | None:
 
         return open_wrapped(command, options)
     except (Error, OSError) as exc:
-        reason = " ".join(str(exc).split())
+        reason = " ".join(str(exc).split()) if _is_there() else "the working folder is gone"
     except Exception as exc:  # noqa: BLE001  the command must run whatever is wrong with us
         reason = _described(exc)
     _say(f"{reason}; the command runs without provenance")
     return None
+
+
+def _is_there() -> bool:
+    """Tell whether the working folder is there still."""
+    try:
+        os.getcwd()  # noqa: PTH109
+    except OSError:
+        return False
+    return True
 
 
 def _guarded(call: Callable[[], Any]) -> Any:

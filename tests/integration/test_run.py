@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import shlex
 import shutil
 import signal
@@ -24,6 +25,7 @@ from pllib.records import Context, Ended, Facts, FileVersion, Generated, Outcome
 from pllib.records import decode_values as values_of
 from sprov.running.descriptors import Descriptors
 from sprov.running.opened import Opened
+from sprov.running.written import MAX_FOLDERS
 
 COUNTING = """
 import os, signal, sys
@@ -305,6 +307,24 @@ def test_of_commands_that_share_a_folder_each_file_is_ones(site: Site):
     values = [values_of(record.values) for record in said(site).of(Generated)]
     found = Counter(Path(file.path).name for lists in values for files in lists for file in files)
     assert found == dict.fromkeys(names, 1)
+
+
+def test_show_says_which_folders_were_not_watched(site: Site):
+    for nth in range(MAX_FOLDERS + 5):
+        (site.folder / f"data-{nth}").mkdir()
+    assert run(site, "sleep", "0.5")[0] == 0
+    site.sprov("ingest")
+    (line,) = (text for text in site.sprov("show", "@last").splitlines() if "not watched" in text)
+    assert line.startswith("not seen")
+    assert re.search(r"not watched: [1-9]\d* folders", line)
+
+
+def test_a_working_folder_that_is_gone_is_named(site: Site):
+    script = 'mkdir gone && cd gone && rmdir ../gone && exec "$@"'
+    started = start(site, "bash", "-c", script, "bash", SCRIPT, "run", "--", "echo", "ran")
+    status, out, errors = finish(started)
+    assert (status, out) == (0, "ran\n")
+    assert "the working folder is gone; the command runs without provenance" in errors
 
 
 def test_what_our_own_code_reads_is_no_input(site: Site):
