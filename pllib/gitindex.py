@@ -140,7 +140,7 @@ class _Comparison:
 
         same = sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).digest() == entry.digest
         if not same and (b"\r\n" in data or ".gitattributes" in self._paths):
-            raise UnknownError(f"{entry.path} may be other in the commit by a filter of git alone")
+            raise UnknownError(f"{entry.path} may differ from the commit only by a filter of git")
         return not same
 
     def check(self, script: str) -> None:

@@ -63,8 +63,8 @@ def is_gone(log: LogReader, is_over: IsOver) -> tuple[bool, str]:
         return True, ""
     if owner.job and is_over(owner.job, owner.cluster):
         return True, ""
-    where = "another PID namespace" if is_same_boot else f"{owner.host}, booted another time"
-    return False, f"its process is of {where}, and nothing here tells whether it lives"
+    where = "another PID namespace" if is_same_boot else f"another boot of {owner.host}"
+    return False, f"its process ran in {where}, so nobody can tell from here whether it lives"
 
 
 def _is_gone_by_number(owner: Owner, is_same_boot: bool, is_over: IsOver) -> bool:

@@ -77,7 +77,7 @@ class Version(msgspec.Struct):
     def whose(self) -> str:
         """Say whose it is, in words."""
         if self.run is None:
-            return "of no run that is known here"
+            return "of an unknown run"
         job = f" of job {self.job}" if self.job else ""
         when = (self.at or "")[:19].replace("T", " ")
         return (
@@ -201,12 +201,12 @@ def _read(name: str, now: FileVersion) -> str:
 
 def _difference(newest: Version, now: FileVersion) -> str:
     if newest.version and newest.version != now.version:
-        return "what is in the directory is other than then"
+        return "the directory's content is not what was recorded"
     if newest.size != now.size:
         return f"{newest.size:,} bytes then, {now.size:,} now"
     if newest.digest is None:
-        return "modified since, and what it held was not recorded"
-    return "it holds other than then"
+        return "modified since, and no digest of its content was recorded"
+    return "its content is not what was recorded"
 
 
 def tell_whose(engine: Engine, found: Sequence[Version]) -> list[Version]:

@@ -141,7 +141,7 @@ def _ended(found: Row) -> str:
 def _until(found: Row) -> str:
     if found["ended"] is not None:
         return f"{_minute(found['ended'])} UTC"
-    return "now (UTC)" if found["state"] == "running" else "an end that nobody told of (UTC)"
+    return "now (UTC)" if found["state"] == "running" else "an unknown end"
 
 
 def _row(section: str, row: Row) -> Row:

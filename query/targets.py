@@ -75,7 +75,7 @@ def _in_hand(engine: Engine, text: str) -> Target:
         name = os.path.basename(os.path.abspath(text))  # noqa: PTH100, PTH119
         namesakes = tell_whose(engine, versions(engine, f"rdfs:label {string(name)}"))
         elsewhere = [f"{v.path} ({v.whose})" for v in namesakes[:MAX_LISTED]]
-        hint = f"Of that name are known: {', '.join(elsewhere)}" if elsewhere else ""
+        hint = f"Recorded files of that name: {', '.join(elsewhere)}" if elsewhere else ""
         raise Error(f"{text} is unknown: {found.reason}", hint)
     if not found.versions:
         raise Error(f"{text} can't be compared with what is recorded: {found.reason}")

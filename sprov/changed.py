@@ -75,7 +75,11 @@ def code_changes(project: Project, facts: Facts, folder: str) -> list[str]:
     if was == dirty:
         return unknown
     lines = _few(_difference(was, dirty), "    ")
-    return [*unknown, "code     what was not committed is other than then", *lines]
+    return [
+        *unknown,
+        "code     the changes that are not committed differ from those of then",
+        *lines,
+    ]
 
 
 def _kept_difference(project: Project, facts: Facts) -> bytes | None:

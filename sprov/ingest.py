@@ -37,13 +37,14 @@ FRAMES_A_SYNC = 64
 
 @click.command()
 @click.option(
-    "--gone", is_flag=True, help="Take processes to be gone where nobody can tell from here."
+    "--gone", is_flag=True, help="Treat processes as ended where nobody can tell from here."
 )
 @click.argument("logs", nargs=-1, type=click.Path(path_type=Path))
 def ingest(logs: tuple[Path, ...], gone: bool) -> None:
     """Take in LOGS; without any, all of this project that nobody took, on this node.
 
-    Logs that are named stay where they are.  What a process is writing that may live is left to it.
+    Logs that are named stay where they are.  The last records of processes that live, or may live,
+    are left to them.
 
     \b
         sprov ingest
@@ -158,10 +159,8 @@ def take_all(
 def _tell_left(logs: list[Log]) -> None:
     for log in logs:
         why = log.doubt or "its process lives"
-        advice = "; if it is gone, say --gone" if log.doubt else ""
-        click.echo(
-            f"sprov: {log.path}: {why}, so what is not sealed is left to it{advice}", err=True
-        )
+        advice = "; if it has ended, add --gone" if log.doubt else ""
+        click.echo(f"sprov: {log.path}: {why}; its last records are left to it{advice}", err=True)
 
 
 def _take(logs: list[Log], hand_over: Callable[[Iterator[bytes]], None]) -> None:

@@ -13,8 +13,8 @@ from pllib.errors import Error
 from pllib.project import Project, choose_endpoint, find, read_endpoint
 from query.freshness import in_iso
 
+from .left import doubtful_logs, waiting_logs
 from .left import in_words as in_words_of_waiting
-from .left import waiting_logs
 from .skipped import in_words, refused_frames, skipped_by
 
 STORE_TIMEOUT_S = 5.0
@@ -49,6 +49,8 @@ def status(form: str) -> None:
         )
     if words := in_words_of_waiting(found["waiting_logs"]):
         click.echo(f"waiting    {words}")
+    for line in found["doubtful_logs"]:
+        click.echo(f"in doubt   {line}")
 
 
 def collect(project: Project) -> dict[str, Any]:
@@ -65,6 +67,7 @@ def collect(project: Project) -> dict[str, Any]:
                     found[name] = {"running": False, "trouble": str(exc)}
     found["skipped_by"], found["refused_frames"] = _left_out(project)
     found["waiting_logs"] = len(waiting_logs(project))
+    found["doubtful_logs"] = doubtful_logs(project)
     return found
 
 

@@ -161,8 +161,10 @@ def test_where_nothing_tells_nothing_is_taken_unless_somebody_says_so(
     assert str(spool) in said
     assert "another PID namespace" in said
     assert spool.exists()
+    assert f"in doubt   {spool}: its process ran in another PID namespace" in site.sprov("status")
     site.sprov("ingest", "--gone")
     assert not spool.exists()
+    assert "in doubt" not in site.sprov("status")
     assert runs(site) == [("killed", 1)]
 
 

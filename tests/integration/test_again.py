@@ -133,7 +133,7 @@ def test_the_same_thing_is_submitted_again_after_its_changes_are_shown(submit, s
     program.write_text("print(2)")
     before = submit.given
     refused = submit("--again", "12", stdin="n\n")
-    for shown in ("-exit 3", "+exit 4", "not committed is other", "data: 1 bytes then, 3 now"):
+    for shown in ("-exit 3", "+exit 4", "not committed differ", "data: 1 bytes then, 3 now"):
         assert shown in refused.stderr
     assert (refused.returncode, submit.given) == (130, before)
 

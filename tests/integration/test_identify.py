@@ -120,7 +120,7 @@ def test_a_file_that_was_changed_or_touched_is_said_to_be_that(here: Site):
     assert (found("model.pt").state, paths(found("model.pt"))) == ("same content", ["model.pt"])
     Path("model.pt").write_text("x" * kept.st_size)
     assert (found("model.pt").state, found("model.pt").reason) == (
-        "changed", "it holds other than then",
+        "changed", "its content is not what was recorded",
     )  # fmt: skip
     Path("model.pt").write_text("changed")
     one = found("model.pt")

@@ -89,7 +89,7 @@ ELSEWHERE = 1  # no namespace has this number
         ({"pid_namespace": ELSEWHERE, "job": "7"}, None, True, ""),
         ({"pid_namespace": ELSEWHERE, "boot_id": "earlier"}, False, True, ""),
         ({"pid_namespace": ELSEWHERE, "boot_id": "earlier"}, True, False, ""),
-        ({"pid_namespace": ELSEWHERE, "boot_id": "earlier"}, None, False, "booted another time"),
+        ({"pid_namespace": ELSEWHERE, "boot_id": "earlier"}, None, False, "another boot of"),
         ({"pid_namespace": ELSEWHERE, "boot_id": "x", "host": "there"}, False, False, "there"),
         ({"pid_namespace": ELSEWHERE, "boot_id": "x", "host": "else", "job": "7"}, None, True, ""),
         ({"pid_namespace": pid_namespace(), "host": "a name of a container"}, None, True, ""),
