@@ -49,6 +49,8 @@ class Owner(msgspec.Struct, array_like=True, frozen=True):
     """The kernel holds a lock on this very file as long as the process lives (`pllib.locks`)."""
     cluster: str = ""
     """Of the job."""
+    inode: int = 0
+    """Of the file that is locked: no lock tells of a copy.  0 in logs of older versions."""
 
 
 class FileHeader(msgspec.Struct, frozen=True):
@@ -118,7 +120,8 @@ def _parse_header(path: Path, data: bytes) -> FileHeader:
 
 def locked(header: FileHeader, lock: int | None) -> FileHeader:
     """Return the header of a file that is locked, or not."""
-    owner = msgspec.structs.replace(header.owner, is_locked=lock is not None)
+    inode = 0 if lock is None else os.fstat(lock).st_ino
+    owner = msgspec.structs.replace(header.owner, is_locked=lock is not None, inode=inode)
     return msgspec.structs.replace(header, owner=owner)
 
 

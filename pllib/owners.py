@@ -56,7 +56,7 @@ def is_gone(log: LogReader, is_over: IsOver) -> tuple[bool, str]:
         return _is_gone_by_number(owner, is_same_boot, is_over), ""
     if is_same_boot and owner.pid_namespace == pid_namespace() != UNKNOWN_NAMESPACE:
         return not launch.is_alive(owner.pid, owner.started), ""
-    held = is_held(log.fileno()) if owner.is_locked else None
+    held = is_held(log.fileno()) if owner.is_locked and not _is_copy(log) else None
     if held:
         return False, ""
     if held is False and (is_same_boot or _was_rebooted(owner, log)):
@@ -65,6 +65,12 @@ def is_gone(log: LogReader, is_over: IsOver) -> tuple[bool, str]:
         return True, ""
     where = "another PID namespace" if is_same_boot else f"another boot of {owner.host}"
     return False, f"its process ran in {where}, so nobody can tell from here whether it lives"
+
+
+def _is_copy(log: LogReader) -> bool:
+    """Tell whether a log is not the very file that its owner locked."""
+    inode = log.header.owner.inode
+    return bool(inode) and os.fstat(log.fileno()).st_ino != inode
 
 
 def _is_gone_by_number(owner: Owner, is_same_boot: bool, is_over: IsOver) -> bool:

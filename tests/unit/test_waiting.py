@@ -115,6 +115,21 @@ def test_only_proof_that_its_owner_is_gone_opens_a_spool(project, changes, held,
         made.close(keep=True)
 
 
+def test_no_lock_tells_of_a_copy(project: Project):
+    """The owner may go on with the frame that it was writing: half of it would stand for all."""
+    made = Spool(project.spool / "a.spool", owner(pid_namespace=ELSEWHERE), 4096, 1 << 20)
+    copy = project.spool / "copy.spool"
+    copy.write_bytes(made.path.read_bytes())
+    taken, left = waiting.judged(project, {})
+    assert taken == []
+    assert [log.path for log in left] == [copy]
+    moved = made.path.rename(project.spool / "moved.spool")
+    copy.unlink()
+    assert waiting.judged(project, {}) == ([], [])
+    made.close(keep=True)
+    assert [log.path for log in waiting.judged(project, {})[0]] == [moved]
+
+
 def test_a_packed_log_of_a_process_elsewhere_stays_until_it_ends(project: Project):
     """What it has is taken, and it goes on writing it."""
     header = new_header(owner(pid_namespace=ELSEWHERE))
