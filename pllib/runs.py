@@ -68,12 +68,12 @@ def program() -> str:
 def command() -> str:
     """Return what the processes of all ranks have in common that run one command.
 
-    Numbers, paths and options without a value are left out: they may differ between ranks, or
-    when a job is requeued.
+    That is the program and its subcommand, a first argument that is a word.  Other arguments may
+    differ between ranks, or when a job is requeued (``--resume last``).  Digits don't count.
     """
-    words = [word.translate(_DIGITS) for word in sys.argv[1:] if "/" not in word]
-    kept = [word for word in words if _WORD.search(word) and (word[0] != "-" or "=" in word)]
-    return identity.digest("command", program(), *kept)[:16]
+    first = sys.argv[1].translate(_DIGITS) if len(sys.argv) > 1 else ""
+    is_word = "/" not in first and not first.startswith("-") and _WORD.search(first)
+    return identity.digest("command", program(), *([first] if is_word else []))[:16]
 
 
 @contextlib.contextmanager
