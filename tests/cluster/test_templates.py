@@ -22,8 +22,11 @@ RANKS = {
 """How many processes each template's program has, each of which writes a file."""
 LATER = ("array-sweep", "offline", "untouched-program")
 """Templates whose records wait for `sprov ingest`."""
+# Files whose writer was seen: virtual nodes are of one kernel, whose inotify tells each node
+# of what the others write.
 WRITTEN = """SELECT DISTINCT ?rank ?file {
-  ?rank a provml:WorkflowExecution . ?file prov:wasGeneratedBy ?rank ; sprov:path ?path }"""
+  ?rank a provml:WorkflowExecution . ?file prov:qualifiedGeneration ?how ; sprov:path ?path .
+  ?how prov:activity ?rank ; prov:hadRole/rdfs:label "files_written" }"""
 
 
 class Submitted:
