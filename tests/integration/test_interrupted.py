@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import gc
 import importlib.util
 import signal
 import threading
@@ -95,6 +96,18 @@ def everything(session: pllib.Session, folder: Path) -> None:
         training.used(file=pllib.File(folder), odd=Slow())
         training.hyperparameter("lr", 0.2)
         training.checkpoint(folder)
+
+
+@pytest.fixture(autouse=True)
+def no_callbacks() -> Iterator[None]:
+    """Leave callbacks of the garbage collector out: Python swallows what strikes in one.
+
+    Hypothesis, which other tests use, has one.
+    """
+    callbacks = [*gc.callbacks]
+    gc.callbacks.clear()
+    yield
+    gc.callbacks.extend(callbacks)
 
 
 @pytest.fixture
