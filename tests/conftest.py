@@ -62,6 +62,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     foreign = [name for name in os.environ if name.startswith(FOREIGN)]
     for name in [name for name in foreign if not name.startswith(OURS)]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("SPROV_SOFTWARE", "off")  # fixtures of a session may have taken it away
 
 
 @pytest.fixture(autouse=True)
