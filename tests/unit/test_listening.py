@@ -15,6 +15,7 @@ from pllib.errors import SettingsError, UnavailableError
 from pllib.listening import (
     Listening,
     authority,
+    command_of,
     default_bind,
     interface_addresses,
     is_daemon,
@@ -141,3 +142,11 @@ def test_another_command_of_ours_is_no_daemon(command: str, is_one: bool):
         assert is_daemon(process.pid) is is_one
         process.communicate(b"\n")
     assert not is_daemon(process.pid)
+
+
+def test_a_process_that_was_just_started_has_its_command():
+    for _ in range(300):
+        with subprocess.Popen(["/bin/cat", "-"], stdin=subprocess.PIPE) as process:
+            assert command_of(process.pid)[:2] == [b"/bin/cat", b"-"]
+            process.communicate()
+        assert command_of(process.pid) == []
