@@ -18,6 +18,7 @@ import click
 
 from pllib import launch, waiting
 from pllib.errors import Error, LogError, UnavailableError
+from pllib.places import own_places
 from pllib.project import Endpoint, Project, find, read_endpoint
 from pllib.settings import Serving, load_section
 from pllib.sharing import OWNERS_ALONE
@@ -147,8 +148,9 @@ def _end(endpoint: Endpoint, name: str, project: Project) -> None:
         for pid in running(project.endpoint(name)):
             end(pid)
         chosen = load_section(Serving, project.config, os.environ).indexes
-        folder = service.index_folder(project, chosen, name, endpoint.host, os.environ)
-        shutil.rmtree(folder, ignore_errors=True)  # of daemons that were killed
+        usual = service.index_folder(project, chosen, name, endpoint.host, os.environ)
+        for folder in own_places(str(usual.parents[1])):  # of daemons that were killed
+            shutil.rmtree(folder / usual.name, ignore_errors=True)
     elif endpoint.serve_pid:
         _end_remote(endpoint.host, name, project)
 

@@ -7,26 +7,25 @@ import shutil
 import time
 from pathlib import Path
 
-from pllib.errors import UnavailableError
-from pllib.sharing import make_private
+from pllib.places import own_place
 
 LEFT_S = 86_400.0
 """Indexes that nobody wrote for so long were left by a job that was killed."""
 
 
-def claim(folder: Path) -> None:
-    """Make the folder for indexes of this user's jobs, in a place where others may have made it.
+def claim(indexes: Path) -> Path:
+    """Return where a job's indexes lie, in a folder that is this user's alone.
+
+    Others may have taken the folder's name where everybody may write; then it has another, and
+    the manager's endpoint says which.
+
+    Args:
+        indexes: ``PLACE/sprov-UID/JOB``.
 
     Raises:
-        UnavailableError: It is somebody else's, or others may enter it.
-        OSError: It can't be made.
+        OSError: No folder can be made.
     """
-    try:
-        make_private(folder)
-    except UnavailableError as exc:
-        raise UnavailableError(
-            Exception.__str__(exc), "Set `indexes` in [serve] to another place"
-        ) from None
+    return own_place(str(indexes.parents[1])) / indexes.name
 
 
 def sweep(folder: Path) -> None:

@@ -20,6 +20,7 @@ import click
 from manager import tls
 from pllib import launch, listening
 from pllib.errors import Error, UnavailableError
+from pllib.places import own_places
 from pllib.project import (
     Endpoint,
     Project,
@@ -83,8 +84,9 @@ def serve(
     name = name or job_facts(os.environ).get("job_id") or "local"
     endpoint_file = project.endpoint(name)
     if temporary and indexes is not None:
-        scratch.claim(indexes.parent)
-        scratch.sweep(indexes.parent)
+        indexes = scratch.claim(indexes)
+        for place in own_places(str(indexes.parents[1])):
+            scratch.sweep(place)
     settings = tls.chosen(load_section(Serving, project.config, os.environ), certificate, key)
     end_left(endpoint_file)
     bind = bind or listening.default_bind(settings.interface, settings.ports, os.environ)

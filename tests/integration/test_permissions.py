@@ -270,11 +270,14 @@ def test_a_forged_spool_is_not_read(everybodys: Path, site: Site, monkeypatch):
     assert forged.exists() and hidden.exists()
 
 
-def test_indexes_of_a_job_are_not_put_into_anothers_folder(everybodys: Path, site: Site):
-    folder = everybodys / f"sprov-{os.getuid()}"
-    as_mallory(f"mkdir -m 777 {folder}")
-    said = site.sprov("serve", "--temporary", "--indexes", str(folder / "7"), status=4)
-    assert said.strip().count("\n") == 0
-    assert "is not this user's alone" in said
-    assert "[serve]" in said
-    assert list(folder.iterdir()) == []
+def test_nobody_keeps_anothers_job_from_its_tracker(everybodys: Path, site: Site):
+    """Who takes the name of the folder for indexes is passed over, and the endpoint says where."""
+    taken = everybodys / f"sprov-{os.getuid()}"
+    as_mallory(f"mkdir -m 777 {taken}")
+    site.serve("--temporary", "--indexes", str(taken / "7"))
+    indexes = Path(site.endpoint.indexes)
+    assert indexes.parent == own_place(str(everybodys)) != taken
+    assert (indexes / "store").is_dir()
+    assert site.count("?anything a prov:Activity") == 0
+    site.stop()
+    assert list(indexes.parent.iterdir()) == list(taken.iterdir()) == []
