@@ -14,11 +14,14 @@ from hypothesis import HealthCheck, settings
 from machine import Machine
 
 FOREIGN = ("SPROV_", "SLURM_", "PMI", "OMPI_", "MPI_", "TORCHELASTIC_", "HYDI_")
-OURS = ("SPROV_FIGURES", "SPROV_TEST_", "SPROV_SOFTWARE")
-"""Said to the tests, not to what they test; but for the last, which lets tests count records and
-facts whatever is installed.  `test_software.py` and `test_off.py` do without it."""
+OURS = ("SPROV_FIGURES", "SPROV_TEST_")
+"""Said to the tests, not to what they test."""
+# Neither tests nor fixtures, of whatever scope, see the launcher and settings that they run under.
+for _name in [name for name in os.environ if name.startswith(FOREIGN)]:
+    if not _name.startswith(OURS):
+        del os.environ[_name]
+# Tests count records and facts, whatever is installed; those of software set it.
 os.environ["SPROV_SOFTWARE"] = "off"
-
 
 # How long an example takes says what else the machine does, and no more.
 settings.register_profile(
@@ -54,15 +57,6 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def cpu_s() -> float:
     """Return the CPU seconds of this process and of all that it waited for."""
     return sum(os.times()[:4])
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the launcher or settings that the tests themselves run under."""
-    foreign = [name for name in os.environ if name.startswith(FOREIGN)]
-    for name in [name for name in foreign if not name.startswith(OURS)]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("SPROV_SOFTWARE", "off")  # fixtures of a session may have taken it away
 
 
 @pytest.fixture(autouse=True)

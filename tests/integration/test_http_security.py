@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import select
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from conftest import FOREIGN
 from harness import Site
 
 from manager.connection import HEAD_BYTES, MAX_CONNECTIONS
@@ -92,10 +89,7 @@ def drain(sock: socket.socket) -> bytes:
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    with pytest.MonkeyPatch.context() as patch, ExitStack() as made:
-        for name in [name for name in os.environ if name.startswith(FOREIGN)]:
-            patch.delenv(name)
-        site = made.enter_context(Site(tmp_path_factory.mktemp("door")))
+    with Site(tmp_path_factory.mktemp("door")) as site:
         config = '[serve]\nhosts = ["provenance.example"]\n'
         (site.project.root / "config.toml").write_text(config)
         log = site.folder / "said"
