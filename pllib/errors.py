@@ -8,6 +8,7 @@ Error                        exit 1
 │   ├── LogVersionError      a log of another format version
 │   └── LogCorruptError      a frame is torn or fails its checksum; what is before it is intact
 ├── UnavailableError         exit 4   a daemon, port or store is missing, busy or refusing
+│   └── BusyError            another process writes a journal or a store, and may end
 └── QueryError               exit 5   the query is wrong, or was stopped at a limit
 """
 
@@ -26,11 +27,11 @@ class Error(Exception):
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
+        self.message = message
         self.hint = hint
 
     def __str__(self) -> str:
-        message = super().__str__()
-        return f"{message}. {self.hint}" if self.hint else message
+        return f"{self.message}. {self.hint}" if self.hint else self.message
 
 
 class SettingsError(Error):
@@ -80,6 +81,10 @@ class LogCorruptError(LogError):
 
 class UnavailableError(Error):
     exit_code = 4
+
+
+class BusyError(UnavailableError):
+    pass
 
 
 class QueryError(Error):

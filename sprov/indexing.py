@@ -11,7 +11,7 @@ import click
 
 from manager.store.writable import Store
 from manager.writer import Writer
-from pllib.errors import LogError, UnavailableError
+from pllib.errors import BusyError, LogError, UnavailableError
 from pllib.project import Project
 from tracker.journal import OnUnreadable, Unreadable, read_unstored, refuse_unreadable, segments
 from tracker.workqueue import WorkQueues
@@ -34,7 +34,8 @@ def open_writer(
         wait_s: How long to wait for another writer to end.
 
     Raises:
-        UnavailableError: Another process writes it, or a commit failed.
+        BusyError: Another process writes it.
+        UnavailableError: It can't be opened, or a commit failed.
     """
     store = _open_store(store_folder, wait_s)
     writer = Writer(store, series, snapshots, patience_s=DISK_PATIENCE_S)
@@ -58,7 +59,7 @@ def _open_store(folder: Path, wait_s: float) -> Store:
     while True:
         try:
             return Store(folder)
-        except UnavailableError:
+        except BusyError:
             if time.monotonic() >= deadline:
                 raise
             time.sleep(0.05)

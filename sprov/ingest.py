@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
@@ -16,10 +17,11 @@ from pathlib import Path
 
 import click
 
-from pllib import waiting
+from pllib import launch, waiting
 from pllib.connection import KeyRefusedError
 from pllib.delivery import ask_status
-from pllib.errors import Error, LogError
+from pllib.errors import BusyError, Error, LogError
+from pllib.listening import is_daemon
 from pllib.log import frame_key
 from pllib.project import Endpoint, Project, choose_endpoint, find, read_endpoint
 from pllib.sharing import open_file
@@ -33,6 +35,11 @@ from .indexing import VISIBLE_TIMEOUT_S, index, open_writer, tell_skipped
 
 JOURNAL = "ingest"
 FRAMES_A_SYNC = 64
+BUSY_S = 60.0
+"""How long others that write the store are waited for; `sprov serve` pauses for up to 10 s before
+it starts a daemon again that was killed."""
+QUIET_S, POLL_S = 1.0, 0.1
+"""A wait that is longer is told."""
 
 
 @click.command()
@@ -44,7 +51,7 @@ def ingest(logs: tuple[Path, ...], gone: bool) -> None:
     """Take in LOGS; without any, all of this project that nobody took, on this node.
 
     Logs that are named stay where they are.  The last records of processes that live, or may live,
-    are left to them.
+    are left to them.  Another process that writes the store is waited for, a minute at most.
 
     \b
         sprov ingest
@@ -52,21 +59,56 @@ def ingest(logs: tuple[Path, ...], gone: bool) -> None:
     """
     project = find().create()
     named = waiting.named(project, logs, os.environ, gone=gone) if logs else None
-    endpoint = running_tracker(project)
-    if endpoint is not None:
-        found = take_all(project, named, partial(waiting.send, endpoint), endpoint, gone=gone)
+    skipped: list[Unreadable] = []
+    found, n_records = _take_in(project, named, skipped.append, gone=gone)
+    if n_records is None:
         click.echo(f"{_count(found)} handed to the running tracker")
     else:
-        skipped: list[Unreadable] = []
-        found, n_records = store(project, named, skipped.append, gone=gone)
         click.echo(f"{_count(found)} journalled, {n_records} record(s) stored")
     troubled = [log for log in found if log.trouble]
     for log in troubled:
         click.echo(f"sprov: {log.trouble}", err=True)
-    if endpoint is None:
-        tell_skipped(skipped)
+    tell_skipped(skipped)
     if troubled:
         raise SystemExit(LogError.exit_code)
+
+
+class Patience:
+    """How long others are waited for in all; the first wait that is long is told."""
+
+    def __init__(self, most_s: float) -> None:
+        self._most_s = most_s
+        self._began = time.monotonic()
+        self._is_told = False
+
+    def wait(self, reason: str) -> bool:
+        """Wait a moment; return whether it may be tried again."""
+        waited_s = time.monotonic() - self._began
+        if waited_s > QUIET_S and not self._is_told:
+            click.echo(f"sprov: {reason}: waiting, for {self._most_s:g} s at most", err=True)
+            self._is_told = True
+        time.sleep(POLL_S)
+        return waited_s < self._most_s
+
+
+def _take_in(
+    project: Project, named: list[Log] | None, on_unreadable: OnUnreadable, *, gone: bool
+) -> tuple[list[Log], int | None]:
+    """Hand logs to the running tracker, or store them here, as `store` does.
+
+    Returns:
+        The logs, and how many records were stored here; None if there is a tracker.
+    """
+    patience = Patience(BUSY_S)
+    while True:
+        if (endpoint := awaited_tracker(project, patience)) is not None:
+            send = partial(waiting.send, endpoint)
+            return take_all(project, named, send, endpoint, gone=gone), None
+        try:
+            return store(project, named, on_unreadable, gone=gone)
+        except BusyError as exc:  # a tracker may have been started since that was asked
+            if not patience.wait(exc.message):
+                raise
 
 
 def store(
@@ -185,6 +227,28 @@ def append(journal: Journal, frames: Iterable[bytes]) -> None:
         new = {frame_key(frame): frame for frame in chunk if not journal.has(frame_key(frame))}
         if new:
             journal.append(list(new.items()))
+
+
+def awaited_tracker(project: Project, patience: Patience) -> Endpoint | None:
+    """Return what `running_tracker` does, and wait for one that `sprov serve` here starts again."""
+    while True:
+        if (endpoint := running_tracker(project)) is not None:
+            return endpoint
+        serve_pid = _serve_pid(project)
+        if not serve_pid or not patience.wait(
+            f"the tracker of `sprov serve`, process {serve_pid}, does not answer"
+        ):
+            return None
+
+
+def _serve_pid(project: Project) -> int:
+    """Return the process of this node that starts the project's tracker again; 0 if none does."""
+    path = choose_endpoint(project, os.environ)
+    if path is None or not path.exists():
+        return 0
+    endpoint = read_endpoint(path)
+    is_here = endpoint.host in ("", launch.host()) and not endpoint.indexes
+    return endpoint.serve_pid if is_here and is_daemon(endpoint.serve_pid) else 0
 
 
 def running_tracker(project: Project) -> Endpoint | None:

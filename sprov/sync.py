@@ -171,9 +171,9 @@ def _as_known(record: Accounted, known: Mapping[str, Known]) -> Accounted:
 
 def record(project: Project, news: list[Accounted]) -> None:
     """Hand records to the running tracker, or store them; they are kept in the spool till then."""
-    from .ingest import running_tracker, store
+    from .ingest import BUSY_S, Patience, awaited_tracker, store
 
-    endpoint: Endpoint | None = running_tracker(project)
+    endpoint: Endpoint | None = awaited_tracker(project, Patience(BUSY_S))
     tell(project, job_run(news[0].cluster if news else "", ""), news, endpoint=endpoint)
     if endpoint is not None or not news:
         return

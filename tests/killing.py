@@ -117,8 +117,7 @@ class Killing:
         self.stop.touch()
         for rank in last:
             rank.end()
-        # A manager that was killed last may be starting: it has the store, and no endpoint yet.
-        wait_until(lambda: self.site.attempt("ingest").returncode == 0)
+        self.site.sprov("ingest")
         self.done.touch()
         out, _ = self.observer.communicate(timeout=TIMEOUT_S)
         assert self.observer.returncode == 0

@@ -30,7 +30,7 @@ from typing import NamedTuple
 import msgspec
 
 from pllib import owners
-from pllib.errors import LogCorruptError, LogError, UnavailableError
+from pllib.errors import BusyError, LogCorruptError, LogError, UnavailableError
 from pllib.log import (
     HEADER_BYTES,
     FileHeader,
@@ -162,7 +162,8 @@ class Journal:
         """Open or make a journal; what it holds is known afterwards.
 
         Raises:
-            UnavailableError: Another tracker writes it, or the folder can't be written.
+            BusyError: Another tracker writes it.
+            UnavailableError: The folder can't be written.
         """
         self.folder = folder
         self._segment_bytes = segment_bytes
@@ -393,7 +394,7 @@ def _lock(path: Path) -> int:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(fd)
-        raise UnavailableError(
+        raise BusyError(
             f"another tracker writes the journal {path.parent}",
             "`sprov status` shows it; give this one another --name",
         ) from None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyoxigraph as ox
 
-from pllib.errors import UnavailableError
+from pllib.errors import BusyError, UnavailableError
 from pllib.log import sync_folder
 from pllib.sharing import in_shared, make_folder, open_file, own, share
 
@@ -27,7 +27,8 @@ class Store:
         """Open or make it.
 
         Raises:
-            UnavailableError: Another process has it open, or it can't be opened.
+            BusyError: Another process has it open.
+            UnavailableError: It can't be opened.
         """
         self.folder = folder
         make_folder(folder.parent)
@@ -148,7 +149,7 @@ def _lock(path: Path) -> int:
         os.close(fd)
         if exc.errno not in (errno.EAGAIN, errno.EACCES):
             raise UnavailableError(f"{path} can't be locked: {exc.strerror}") from exc
-        raise UnavailableError(
+        raise BusyError(
             f"another process is writing the store beside {path}",
             "`sprov status` shows it; `sprov stop` ends it",
         ) from None

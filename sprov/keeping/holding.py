@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pllib.errors import UnavailableError
+from pllib.errors import BusyError
 from pllib.sharing import open_file
 
 
@@ -46,11 +46,11 @@ def journal_held(folder: Path) -> Iterator[None]:
     """Keep trackers and `sprov ingest` out of a journal for the block.
 
     Raises:
-        UnavailableError: One writes it.
+        BusyError: One writes it.
     """
     with held(folder / "lock") as free:
         if not free:
-            raise UnavailableError(
+            raise BusyError(
                 f"a tracker or `sprov ingest` writes the journal {folder.name}",
                 "`sprov stop` ends the tracker",
             )
@@ -62,11 +62,11 @@ def store_held(store: Path) -> Iterator[None]:
     """Keep other writers of a store out for the block.
 
     Raises:
-        UnavailableError: There is one.
+        BusyError: There is one.
     """
     with held(store.with_name(f"{store.name}.lock")) as free:
         if not free:
-            raise UnavailableError(
+            raise BusyError(
                 f"another process is writing the store {store}",
                 "`sprov status` shows it; `sprov stop` ends it",
             )

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
-from harness import TRANSFORMATIONS, Site
+from harness import TIMEOUT_S, TRANSFORMATIONS, Site
 
+from pllib.errors import BusyError
 from pllib.log import FRAME_BYTES, HEADER_BYTES
+from sprov.ingest import ingest
+from sprov.keeping.holding import held
 
 GRAPH = "CONSTRUCT { ?s ?p ?o } { ?s ?p ?o FILTER(?p NOT IN (sprov:watermark, sprov:journal)) }"
 
@@ -108,3 +114,56 @@ def test_verify_notices_a_journal_that_lost_a_frame_and_a_store_that_lost_record
     site.sprov("ingest")
     shutil.move(site.folder / "aside", site.project.journal / "earlier")
     site.sprov("verify", status=1)
+
+
+def start_ingest(site: Site) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        site.command("ingest"), cwd=site.folder, env=site.environment(), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def first_line(process: subprocess.Popen[str]) -> str:
+    assert process.stderr is not None
+    return process.stderr.readline()
+
+
+def end(process: subprocess.Popen[str]) -> str:
+    """Return what it goes on to print."""
+    out, errors = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0, errors
+    return out
+
+
+def test_a_tracker_that_is_started_again_is_waited_for(served: Site):
+    """`sprov serve` stands still at first, so that the wait is seen."""
+    served.run("steps.py", "5", SPROV_MODE="offline")
+    assert served.server is not None
+    served.server.send_signal(signal.SIGSTOP)
+    try:
+        os.kill(served.endpoint.tracker_pid, signal.SIGKILL)
+        taking = start_ingest(served)
+        expected = f"sprov: the tracker of `sprov serve`, process {served.server.pid}, does not"
+        assert first_line(taking).startswith(f"{expected} answer: waiting")
+    finally:
+        served.server.send_signal(signal.SIGCONT)
+    assert "1 log(s) with 1 frame(s) handed to the running tracker" in end(taking)
+    assert served.count(TRANSFORMATIONS) == 5
+
+
+def test_another_writer_of_the_store_is_waited_for(site: Site):
+    site.run("steps.py", "5")
+    with held(site.project.root / "store.lock") as free:
+        assert free
+        taking = start_ingest(site)
+        said = first_line(taking)
+        assert said.startswith("sprov: another process is writing the store beside ")
+        assert "waiting, for 60 s at most" in said
+    assert "8 record(s) stored" in end(taking)
+
+
+def test_another_writer_is_not_waited_for_for_ever(site: Site, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SPROV_DIR", str(site.project.root))
+    monkeypatch.setattr("sprov.ingest.BUSY_S", 0.1)
+    with held(site.project.root / "store.lock"), pytest.raises(BusyError, match="`sprov stop`"):
+        ingest.callback(logs=(), gone=False)  # type: ignore[misc]
