@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from pllib import lifeline, listening
+from pllib import daemonlog, lifeline, listening
 from pllib.launch import console_script
 from pllib.project import find
 from pllib.settings import Serving, load_section
@@ -58,14 +58,15 @@ def serve(
     project = msgspec.structs.replace(find(), indexes=indexes and indexes.absolute()).create()
     file = project.endpoint(name)
     settings = chosen(load_section(Serving, project.config, os.environ), certificate, key)
-    daemon = Manager(project, file, listening.parse(bind), console_script(), settings)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: daemon.stop())
-    if starter is not None:
-        lifeline.watch(starter, daemon.stop)
-    if ready_file is not None:
-        ready_file.write_text(f"{daemon.url}\n")
-    daemon.run()
+    with daemonlog.logging_to(project, name, "manager", settings):
+        daemon = Manager(project, file, listening.parse(bind), console_script(), settings)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, _: daemon.stop(signal.Signals(number).name))
+        if starter is not None:
+            lifeline.watch(starter, lambda: daemon.stop("its starter ended"))
+        if ready_file is not None:
+            ready_file.write_text(f"{daemon.url}\n")
+        daemon.run()
     # All is durable by now; else RocksDB would finish the compaction that it is at first, 1.5 to
     # 2.8 s under load (pyoxigraph 0.5.13).
     sys.stderr.flush()

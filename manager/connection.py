@@ -18,6 +18,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+LOGGER = "uvicorn.error"
 HEAD_BYTES = 32 << 10
 HEAD_S = 10.0
 """For a request's head, from its first byte or the connection's start."""
@@ -128,7 +129,7 @@ class Server(uvicorn.Server):
             access_log=False, server_header=False, proxy_headers=False, timeout_keep_alive=75,
             timeout_graceful_shutdown=GRACE_S, h11_max_incomplete_event_size=HEAD_BYTES,
         )  # fmt: skip
-        logging.getLogger("uvicorn.error").addFilter(_is_no_cut_answer)
+        logging.getLogger(LOGGER).addFilter(_is_no_cut_answer)
         super().__init__(config)
         self._tls = tls
         self._at_end = at_end

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import secrets
 import socket
 import threading
 from pathlib import Path
 
+import msgspec
+
 from pllib import launch
+from pllib.daemonlog import attach, note, versions
 from pllib.errors import Error, UnavailableError
 from pllib.listening import MANAGER_SOCKET, Listening, authority, listen, socket_path
+from pllib.moments import date_time
 from pllib.project import Project, leave_endpoint, update_endpoint
 from pllib.settings import Querying, Serving, load_section
 
 from .api import OPEN_PATHS, make_app
-from .connection import Server
+from .connection import LOGGER, Server
+from .observer import Observer
 from .protection import Protection, host_names
 from .store.writable import Store
 from .tls import load
@@ -62,8 +68,8 @@ class Manager:
             self._socket.close()
             raise
         self.writer = Writer(store, project.series, project.snapshots, on_failure=self.stop)
-        allowed = load_section(Querying, project.config, os.environ)
-        self.workers = Workers([script, "manager", "worker"], project.snapshots, allowed)
+        self._querying = load_section(Querying, project.config, os.environ)
+        self.workers = Workers([script, "manager", "worker"], project.snapshots, self._querying)
         self._token = secrets.token_urlsafe(32)
         app = Protection(
             make_app(self.writer, self.workers, project.series),
@@ -72,6 +78,8 @@ class Manager:
             open_paths=OPEN_PATHS,
         )
         self._server = Server(app, tls, self.workers.stop)
+        attach(LOGGER)
+        self._asked_by = ""
 
     @property
     def url(self) -> str:
@@ -91,6 +99,9 @@ class Manager:
         # Batches are tens of thousands of objects and no cycles: collecting cost a tenth.
         gc.set_threshold(200_000, 50, 50)
         self.writer.start()
+        observer = Observer(self.writer, self.workers)
+        observer.start()
+        self._note_start()
         update_endpoint(
             self._endpoint_file,
             manager=self.url,
@@ -109,14 +120,37 @@ class Manager:
         self.workers.close()
         failure = self.writer.failure
         self.writer.close(COMMIT_S)
+        observer.stop()
+        self._note_end(failure)
         leave_endpoint(self._endpoint_file, manager="", token="", manager_pid=0)
         if failure:
             raise UnavailableError(
                 f"the manager stopped: {failure}", "A new one goes on from there"
             )
 
-    def stop(self) -> None:
+    def stop(self, asked_by: str = "") -> None:
+        """Ask for the end; from a signal handler too.
+
+        Args:
+            asked_by: For the log.
+        """
+        self._asked_by = self._asked_by or asked_by
         self._server.should_exit = True
+
+    def _note_start(self) -> None:
+        note(
+            "started", **versions("pyoxigraph", "fastapi", "uvicorn"), address=self.url,
+            store=str(self.writer.store.folder), as_of=date_time(int(self.writer.as_of * 1e9), 0),
+            query_limits=msgspec.to_builtins(self._querying),
+        )  # fmt: skip
+
+    def _note_end(self, failure: str) -> None:
+        counts = self.writer.counts
+        level = logging.ERROR if failure else logging.INFO
+        note(
+            "ended", level, why=failure or self._asked_by, records=counts.records,
+            triples=counts.triples, commits=counts.commits, not_committed=self.writer.n_waiting,
+        )  # fmt: skip
 
 
 def _bind(listening: Listening) -> socket.socket:

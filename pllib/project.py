@@ -69,6 +69,11 @@ class Project(msgspec.Struct, frozen=True):
         return self.root / "journal"
 
     @property
+    def logs(self) -> Path:
+        """Folder of what daemons log (`pllib.daemonlog`), one sub-folder an endpoint."""
+        return self.root / "logs"
+
+    @property
     def kept(self) -> Path:
         """Folder of what is kept by content (`pllib.kept`)."""
         return self.root / "kept"

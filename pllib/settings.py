@@ -101,6 +101,10 @@ class Serving(msgspec.Struct, frozen=True):
         tuple[str, ...],
         Meta(description="names besides the manager's own that requests may call it by"),
     ] = ()
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error", "off"],
+        Meta(description="debug, info, warning, error or off: what daemons log"),
+    ] = "info"
 
 
 class Running(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 import click
 
 from pllib import launch, lifeline
+from pllib.daemonlog import note, warn
 from pllib.errors import Error, UnavailableError
 from pllib.listening import command_of, is_daemon
 from pllib.project import Endpoint, leave_endpoint, read_endpoint
@@ -69,7 +71,10 @@ class Daemon:
         if not self._start_at:
             self._start_at = now + (pause_s := self._pause_s())
             when = f"again in {pause_s:g} s" if pause_s else "restarted"
-            click.echo(f"sprov: {self.name} {self._how_it_ended()}, {when}", err=True)
+            how = self.how_it_ended()
+            how += " before it served" * bool(self._n_unready)
+            click.echo(f"sprov: {self.name} {how}, {when}", err=True)
+            warn(f"{self.name} died", how=how, died_pid=self.process.pid, then=when)
         if now < self._start_at:
             return
         os.close(self._given)
@@ -80,6 +85,9 @@ class Daemon:
             self._given = os.open(os.devnull, os.O_RDONLY)
             self._start_at = now + PAUSE_S
             click.echo(f"sprov: {self.name} can't be started: {exc.strerror}", err=True)
+            note(f"{self.name} can't be started", logging.ERROR, reason=str(exc.strerror))
+        else:
+            note(f"{self.name} was started again", started_pid=self.process.pid)
 
     def _serves(self) -> bool:
         try:
@@ -88,10 +96,10 @@ class Daemon:
             return False
         return bool(getattr(endpoint, f"{self.name}_pid") == self.process.pid)
 
-    def _how_it_ended(self) -> str:
+    def how_it_ended(self) -> str:
+        """Say it of a process that has ended."""
         status = self.process.returncode
-        how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
-        return f"{how} before it served" if self._n_unready else how
+        return f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
 
     def _pause_s(self) -> float:
         """Return how long to wait before the next start, now that it has died.
@@ -189,6 +197,7 @@ def end_left(endpoint_file: Path) -> None:
         )
     for pid in left:
         click.echo(f"sprov: process {pid} of a `sprov serve` that is gone is ended", err=True)
+        warn("took over from a `sprov serve` that is gone", ended_pid=pid)
         end(pid)
 
 
@@ -224,6 +233,7 @@ def end(pid: int) -> None:
         if select.select([handle], [], [], STOP_TIMEOUT_S)[0]:
             return
         _signal(handle, pid, signal.SIGKILL)
+        warn("a daemon did not end and was killed", killed_pid=pid)
         click.echo(
             f"sprov: process {pid} did not end within {STOP_TIMEOUT_S:g} s and was killed", err=True
         )

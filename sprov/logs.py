@@ -11,6 +11,7 @@ from pllib.errors import LogError, SettingsError
 from pllib.log import LogReader, LogWriter
 from pllib.project import find
 
+from .daemonlogs import daemons
 from .tallies import Tallies
 
 _LOG = click.argument("path", type=click.Path(path_type=Path, exists=True, dir_okay=False))
@@ -18,7 +19,10 @@ _LOG = click.argument("path", type=click.Path(path_type=Path, exists=True, dir_o
 
 @click.group()
 def log() -> None:
-    """Look inside provenance logs: spools, journals and offline files."""
+    """Look inside provenance logs (spools, journals, offline files), and at what daemons logged."""
+
+
+log.add_command(daemons)
 
 
 @log.command()

@@ -7,7 +7,9 @@ when `sprov serve` itself is killed both end (`pllib.lifeline`).
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import resource
 import select
 import shutil
 import signal
@@ -16,9 +18,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
+import msgspec
 
 from manager import tls
-from pllib import launch, listening
+from pllib import daemonlog, launch, listening
+from pllib.daemonlog import note
 from pllib.errors import Error, UnavailableError
 from pllib.places import own_places
 from pllib.project import (
@@ -88,19 +92,31 @@ def serve(
         for place in own_places(str(indexes.parents[1])):
             scratch.sweep(place)
     settings = tls.chosen(load_section(Serving, project.config, os.environ), certificate, key)
-    end_left(endpoint_file)
     bind = bind or listening.default_bind(settings.interface, settings.ports, os.environ)
-    _check(bind, settings)
     options = {
         "tracker": ["--name", name, "--bind", bind, *["--drain-s", "0"] * temporary],
         "manager": ["--name", name, *_manager_options(bind, settings, indexes)],
     }
-    ends = _signals(batch_pid)
-    try:
-        _serve(endpoint_file, options, ends, ready_file, drain=not temporary)
-    finally:
-        if temporary and indexes is not None:
-            shutil.rmtree(indexes, ignore_errors=True)
+    with daemonlog.logging_to(project, name, "serve", settings):
+        end_left(endpoint_file)
+        _check(bind, settings)
+        _note_start(project, bind, indexes, settings)
+        ends = _signals(batch_pid)
+        try:
+            _serve(endpoint_file, options, ends, ready_file, drain=not temporary)
+        finally:
+            if temporary and indexes is not None:
+                shutil.rmtree(indexes, ignore_errors=True)
+
+
+def _note_start(project: Project, bind: str, indexes: Path | None, settings: Serving) -> None:
+    """Log who starts what, and with which settings."""
+    note(
+        "started", **daemonlog.versions("click"), user=os.geteuid(), host=launch.host(),
+        project=str(project.root), bind=bind, indexes=str(indexes or settings.indexes),
+        open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+        settings=msgspec.to_builtins(settings),
+    )  # fmt: skip
 
 
 def _serve(
@@ -113,6 +129,7 @@ def _serve(
 ) -> None:
     """Run the two daemons until the end; without `drain` their store goes with them."""
     update_endpoint(endpoint_file, serve_pid=os.getpid(), host=launch.host())
+    began = time.monotonic()
     script = launch.console_script()
     daemons = [
         Daemon(room, [script, room, "serve", *given], endpoint_file)
@@ -125,13 +142,20 @@ def _serve(
         )
         if ready_file is not None:
             ready_file.write_text(f"{endpoint_file}\n")
-        _watch(daemons, ends)
+        note(
+            "serving", after_s=round(time.monotonic() - began, 2),
+            **{f"{daemon.name}_pid": daemon.process.pid for daemon in daemons},
+        )  # fmt: skip
+        note("asked to end", by=_watch(daemons, ends))
     finally:
         if not drain:
             daemons[1].process.kill()
         for daemon in daemons:
             daemon.stop()
         leave(endpoint_file, daemons)
+        ended = {daemon.name: daemon.how_it_ended() for daemon in daemons}
+        is_clean = all(daemon.process.returncode == 0 for daemon in daemons)
+        note("ended", logging.INFO if is_clean else logging.WARNING, **ended)
 
 
 def _check(bind: str, settings: Serving) -> None:
@@ -204,16 +228,20 @@ def _wait_ready(endpoint_file: Path, daemons: list[Daemon]) -> None:
         time.sleep(0.02)
 
 
-def _watch(daemons: list[Daemon], ends: Ends) -> None:
-    """Restart what dies, until a signal asks for the end or the batch script has ended."""
+def _watch(daemons: list[Daemon], ends: Ends) -> str:
+    """Restart what dies, until a signal asks for the end or the batch script has ended.
+
+    Returns:
+        Which of these it was.
+    """
     watched = [ends.wake] if ends.batch is None else [ends.wake, ends.batch]
     while True:
         ready, _, _ = select.select(watched, [], [], 1.0)
         with contextlib.suppress(BlockingIOError):
-            if {signal.SIGTERM, signal.SIGINT} & set(os.read(ends.wake, 4096)):
-                return
+            if asked := {signal.SIGTERM, signal.SIGINT} & set(os.read(ends.wake, 4096)):
+                return signal.Signals(asked.pop()).name
         if ends.batch in ready:
-            return
+            return "the batch script ended"
         for daemon in daemons:
             daemon.revive()
 

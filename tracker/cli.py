@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
 import click
 
-from pllib import lifeline, listening
-from pllib.project import find
-from pllib.settings import from_process
+from pllib import daemonlog, lifeline, listening
+from pllib.project import Project, find
+from pllib.settings import Serving, from_process, load_section
 
 from .daemon import DRAIN_S, Tracker
 
@@ -44,15 +45,23 @@ def serve(
         sprov tracker serve --name 4242 --bind 0.0.0.0
     """
     project = find().create()
+    settings = load_section(Serving, project.config, os.environ)
+    with daemonlog.logging_to(project, name, "tracker", settings):
+        daemon = _tracker(project, name, bind, drain_s)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, _: daemon.stop(signal.Signals(number).name))
+        if starter is not None:
+            lifeline.watch(starter, lambda: daemon.stop("its starter ended"))
+        if ready_file is not None:
+            ready_file.write_text(f"{daemon.server.url}\n")
+        daemon.run()
+
+
+def _tracker(project: Project, name: str, bind: str, drain_s: float) -> Tracker:
     limit = from_process(project.config).digest_limit_bytes
     file, journal = project.endpoint(name), project.journal / name
     daemon = Tracker(file, journal, listening.parse(bind), limit, drain_s, project)
     if warning := daemon.server.room.warning:
         click.echo(f"sprov: {warning}", err=True)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: daemon.stop())
-    if starter is not None:
-        lifeline.watch(starter, daemon.stop)
-    if ready_file is not None:
-        ready_file.write_text(f"{daemon.server.url}\n")
-    daemon.run()
+        daemonlog.warn("few clients fit", reason=warning)
+    return daemon

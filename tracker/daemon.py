@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from pllib import launch
+from pllib.daemonlog import warn
 from pllib.errors import Error, LogError, UnavailableError
+from pllib.linked import Session
 from pllib.listening import Listening, authority, is_daemon
 from pllib.moments import date_time
 from pllib.project import (
@@ -24,10 +26,12 @@ from pllib.project import (
     write_secret,
 )
 
+from .admission import Peer
 from .digester import Digester
 from .dispatch import Dispatch
 from .handover import Handover, ManagerRestartedError
 from .journal import Follower, Journal
+from .observer import Observer, note_client, note_end, note_start, note_stop
 from .processes import ProcessWatch
 from .server import Server, is_pair, new_keys
 from .workqueue import WorkQueues
@@ -72,10 +76,13 @@ class Tracker:
         self._drain_s = drain_s
         self.journal = Journal(journal_folder)
         try:
-            self.server = Server(self.journal, *_claim(endpoint_file), listening)
+            endpoint, secret = _claim(endpoint_file)
+            self.server = Server(self.journal, endpoint, secret, listening)
         except Error:
             self.journal.close()
             raise
+        if endpoint.tracker:
+            warn("took over from a tracker that did not end in order", its_pid=endpoint.tracker_pid)
         self._advertise(listening)
         self.queues = WorkQueues()
         self.handover = Handover(self._manager)
@@ -89,12 +96,14 @@ class Tracker:
         self.processes: ProcessWatch | None = None
         if project is not None:
             self.processes = ProcessWatch(project, endpoint_file, os.environ)
-            self.server.on_rank = self.processes.note
+        self.server.on_rank = self._note_rank
+        self._observer = Observer(self)
         self._ended: set[bytes] = set()
         """Logs whose sessions have said that they ended."""
         self._stopping = threading.Event()
         self._received_all = threading.Event()
         self._asked_at = 0.0
+        self.asked_by = ""
         self.failure = ""
         """Which thread stopped, and on what: the tracker ends then."""
         self._sealing_trouble = ""
@@ -108,7 +117,9 @@ class Tracker:
         """
         # Batches are tens of thousands of objects and no cycles: collecting cost a tenth.
         gc.set_threshold(200_000, 50, 50)
+        note_start(self, self._address)
         linking = self._start("linker", self._link)
+        observing = self._start("observer", self._observer.run)
         self._start("sealer", self._seal)
         digesting = self._start("digester", self.digester.run)
         if self.processes is not None:
@@ -124,6 +135,9 @@ class Tracker:
         linking.join(max(0.0, until - time.monotonic()))
         self.handover.stop()
         linking.join(LAST_BATCH_S)
+        self._observer.stop()
+        observing.join(LAST_BATCH_S)
+        note_stop(self, self.asked_by)
         self.server.close()
         self.journal.close()
         leave_endpoint(self._endpoint_file, tracker="", tracker_pid=0)
@@ -144,16 +158,23 @@ class Tracker:
         thread.start()
         return thread
 
-    def stop(self) -> None:
-        """Ask for the end; from a signal handler too."""
+    def stop(self, asked_by: str = "") -> None:
+        """Ask for the end; from a signal handler too.
+
+        Args:
+            asked_by: For the log.
+        """
+        self.asked_by = self.asked_by or asked_by
         self._asked_at = time.monotonic()
         self._stopping.set()
 
     def _advertise(self, listening: Listening) -> None:
         port = 0 if listening.folder else int(self.server.url.rpartition(":")[2])
+        at = f"tcp://{authority(listening.advertised, port)}" if port else self.server.url
+        self._address = at
         update_endpoint(
             self._endpoint_file,
-            tracker=f"tcp://{authority(listening.advertised, port)}" if port else self.server.url,
+            tracker=at,
             tracker_pid=os.getpid(),
             tracker_port=port,
             host=launch.host(),
@@ -208,10 +229,21 @@ class Tracker:
         try:
             for batch in self.dispatch.send(due):
                 self.digester.offer(batch.files)
-                self._ended.update(bytes.fromhex(session.log_id) for session in batch.sessions)
+                self._note_ends(batch.sessions)
         except ManagerRestartedError:
             self._rewind()
         return True
+
+    def _note_ends(self, sessions: list[Session]) -> None:
+        for session in sessions:
+            if (log_id := bytes.fromhex(session.log_id)) not in self._ended:
+                self._ended.add(log_id)
+                note_end(session)
+
+    def _note_rank(self, peer: Peer) -> None:
+        note_client(peer)
+        if self.processes is not None:
+            self.processes.note(peer.log_id or b"", peer.host, peer.pid)
 
     def _confirm(self) -> None:
         """A manager that was killed after it took a batch is only noticed by asking."""
@@ -298,14 +330,18 @@ class Tracker:
 
     def _silent(self, now: float) -> dict[str, Any]:
         """Return the ranks that can't be reached and of which no end is known."""
-        told = set() if self.processes is None else self.processes.told
         silent = [
             {"run": peer.run, "rank": peer.rank, "host": peer.host, "pid": peer.pid,
              "silent_s": round(now - peer.seen, 1)}
-            for log_id, peer in [*self.server.admission.departed.items()]
-            if log_id not in self._ended and log_id not in told
+            for peer in self.silent_ranks()
         ]  # fmt: skip
         return {"silent": len(silent), "silent_ranks": silent[:LISTED_RANKS]}
+
+    def silent_ranks(self) -> list[Peer]:
+        """Return the ranks that `_silent` is of; on any thread."""
+        told = set() if self.processes is None else self.processes.told
+        departed = [*self.server.admission.departed.items()]
+        return [peer for log, peer in departed if log not in self._ended and log not in told]
 
 
 def _claim(path: Path) -> tuple[Endpoint, str]:

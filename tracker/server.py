@@ -24,7 +24,7 @@ from pllib.listening import Listening
 from pllib.log import FORMAT_VERSION
 from pllib.project import Endpoint
 
-from .admission import MAX_FRAME_BYTES, Admission, RefusedError, StrangerError
+from .admission import MAX_FRAME_BYTES, Admission, Peer, RefusedError, StrangerError
 from .descriptors import Room
 from .gate import Gate
 from .journal import FrameKey, Journal
@@ -91,8 +91,8 @@ class Server:
             raise
         self.gate.start(self._socket, self._note_descriptor)
         self.admission = Admission()
-        self.on_rank: Callable[[bytes, str, int], object] = lambda *_: None
-        """Is told log, host and pid of each rank that says HELLO."""
+        self.on_rank: Callable[[Peer], object] = lambda _: None
+        """Is told of each rank that says HELLO."""
         self.duplicates = 0
         self._upkeep_at = 0.0
         self._journal_trouble = ""
@@ -114,6 +114,11 @@ class Server:
         if not self.listener.is_open:
             return f"no more clients fit: the hard limit on open files is {self.room.limit}"
         return self.room.trouble
+
+    @property
+    def silent_s(self) -> float:
+        """For how long the serving thread has not looked around; it does so once a second."""
+        return max(time.monotonic() - self._upkeep_at, 0.0) if self._upkeep_at else 0.0
 
     def serve(self, is_stopping: Callable[[], bool], status: Status) -> None:
         """Take frames until told to stop, and then what had arrived by then."""
@@ -205,7 +210,7 @@ class Server:
     def _notice(self, sender: bytes, reason: str) -> None:
         peer = self.admission.peers.get(sender)
         if not reason and peer is not None and peer.log_id not in (None, wire.NO_LOG):
-            self.on_rank(peer.log_id or b"", peer.host, peer.pid)
+            self.on_rank(peer)
 
     def _send(self, parts: list[bytes]) -> None:
         """Send, or not: a rank whose pipe is full asks again, and one that is gone is forgotten."""

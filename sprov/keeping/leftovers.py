@@ -32,6 +32,7 @@ from .stubs import identity_of, is_forgotten, left_of, read_archived, read_forgo
 DAY_S = 86_400.0
 LAUNCH_DAYS = 30
 """What carries no name of its writer is left by one that is gone if it is older."""
+LOG_DAYS = 30
 
 Find = Callable[[Project, Path], Iterator[Path]]
 
@@ -121,6 +122,15 @@ def old_launches(project: Project, archive: Path) -> Iterator[Path]:
                 yield path
 
 
+def old_logs(project: Project, archive: Path) -> Iterator[Path]:
+    """Yield the folders of daemons' logs that nothing was added to; a daemon makes its own anew."""
+    before = time.time() - LOG_DAYS * DAY_S
+    for folder in project.logs.glob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            if all(path.lstat().st_mtime < before for path in (folder, *folder.iterdir())):
+                yield folder
+
+
 def ended_endpoints(
     is_over: Callable[[str], bool], project: Project, archive: Path
 ) -> Iterator[Path]:
@@ -182,6 +192,7 @@ def _others(is_over: Callable[[str], bool]) -> tuple[Rule, ...]:
         Rule("spools", "left by a collector that was killed a day ago", collected_leftovers),
         Rule("launches", "claims of jobs that are over", partial(over_launches, is_over)),
         Rule("launches", f"claims outside of jobs, {LAUNCH_DAYS} days old", old_launches),
+        Rule("logs", f"of daemons that logged nothing for {LOG_DAYS} days", old_logs),
         Rule("endpoints", "of daemons that ended a day ago", partial(ended_endpoints, is_over)),
     )
 

@@ -86,6 +86,7 @@ def places(project: Project, archive: Path) -> Iterator[tuple[str, Path, Size]]:
         ("kept files", project.kept),
         ("launches", project.launches),
         ("endpoints", project.endpoints),
+        ("logs", project.logs),
     ):
         if folder.exists():
             yield name, folder, sizes.of([folder])

@@ -227,6 +227,11 @@ def leave(site: Site) -> dict[str, int]:
         make_folder(project.launches / "local")
         (project.launches / "local" / name).write_text("x")
     os.utime(project.launches / "local/old", (0, 0))
+    for name in ("4242", "4243"):
+        make_folder(project.logs / name)
+        (project.logs / name / "tracker.jsonl").write_text("{}\n")
+    for path in (project.logs / "4242/tracker.jsonl", project.logs / "4242"):
+        os.utime(path, (0, 0))
     update_endpoint(
         project.endpoints / "local.json", tracker="tcp://127.0.0.1:9", host=os.uname().nodename,
         tracker_pid=2**22 + 1, server_public_key="0" * 40, client_public_key="0" * 40,
@@ -242,6 +247,7 @@ def leave(site: Site) -> dict[str, int]:
         "left by a collector that was killed a day ago": 2,
         "of daemons that ended a day ago": 1,
         "claims outside of jobs, 30 days old": 1,
+        "of daemons that logged nothing for 30 days": 1,
     }
 
 
