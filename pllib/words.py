@@ -20,11 +20,10 @@ def escaped(text: str) -> str:
 
 def as_text(name: Any, longest: int = LONG_NAME) -> str:
     """Return a name as text that can be encoded, at most so many characters."""
-    if type(name) is not str:
-        name = _text_of(name)
-    if len(name) <= longest and name.isascii():  # nearly always: a configuration may have 10,000
-        return name
-    return escaped(name[:longest])
+    text: str = name if type(name) is str else _text_of(name)
+    if len(text) <= longest and text.isascii():  # nearly always: a configuration may have 10,000
+        return text
+    return escaped(text[:longest])
 
 
 def _text_of(name: Any) -> str:
