@@ -34,6 +34,8 @@ FRAME_BYTES = _FRAME.size
 _LENGTH = struct.Struct("<I")
 _LENGTH_AT, _CRC_AT = 8, 20
 assert FRAME_BYTES == 48
+BLANK = (1 << 64) - 1
+"""Number of frames that only keep room."""
 LEAST_RECORD_BYTES = 8
 """Of a record of one byte, with its length and padding."""
 
@@ -111,6 +113,11 @@ def seal_header(frame: Frame, stored: bytes | memoryview, codec: int = RAW) -> b
 def open_header(log_id: bytes, number: int) -> bytes:
     """Return the header of a frame that is still being filled: CRC 0."""
     return _FRAME.pack(FRAME_MAGIC, RAW, 0, 0, 0, 0, 0, number, log_id)
+
+
+def blank_frame(log_id: bytes, n_bytes: int) -> bytes:
+    """Return a sealed frame without records whose payload is so many zeros: room for others."""
+    return Frame(log_id, BLANK, 0, bytes(n_bytes)).pack()
 
 
 def record_bodies(payload: bytes | memoryview) -> Iterator[memoryview]:

@@ -27,6 +27,7 @@ import msgspec
 from . import locks
 from .errors import LogCorruptError
 from .frame import (
+    BLANK,
     FRAME_BYTES,
     FRAME_MAGIC,
     MAX_PAYLOAD_BYTES,
@@ -34,6 +35,7 @@ from .frame import (
     ZLIB,
     Frame,
     Head,
+    blank_frame,
     check_frame,
     frame_from,
     frame_key,
@@ -129,7 +131,7 @@ class LogReader:
     def frames(
         self, *, unsealed: bool = True, offset: int = HEADER_BYTES, ordinal: int = 0
     ) -> Iterator[Located]:
-        """Yield intact frames in file order.
+        """Yield intact frames in file order, but for those that only keep room.
 
         Args:
             unsealed: Also frames that their owner did not seal.  Never while the owner lives.
@@ -138,7 +140,7 @@ class LogReader:
         """
         for nth, place in enumerate(self._places(unsealed, offset), ordinal):
             frame = place.unsealed
-            if place.head is not None:
+            if place.head is not None and place.head.number != BLANK:
                 try:
                     frame = frame_from(place.head, place.data)
                 except LogCorruptError as exc:
@@ -235,22 +237,26 @@ class LogWriter:
     A new file is complete (header written and synced, folder synced) before its first frame.
     """
 
-    def __init__(self, path: Path, header: FileHeader, *, is_locked: bool = False) -> None:
+    def __init__(
+        self, path: Path, header: FileHeader, *, is_locked: bool = False, room: int = 0
+    ) -> None:
         """Make the file.
 
         Args:
             is_locked: It is locked as long as it is open: others may have to know that it is.
+            room: Bytes to keep at its start for `fill_room`.
         """
         self.path = path
         if path.exists():
             raise FileExistsError(f"{path} exists")
         self.n_frames = 0
-        self.size = HEADER_BYTES
+        self._room = blank_frame(header.log_id, room) if room else b""
+        self.size = HEADER_BYTES + len(self._room)
         with new_file(path) as self._fd:
             self._lock = locks.hold(self._fd) if is_locked else None
             try:
                 own = locked(msgspec.structs.replace(header, stride=0), self._lock)
-                _write_all(self._fd, pack_file_header(own))
+                _write_all(self._fd, pack_file_header(own) + self._room)
                 os.fsync(self._fd)
             except BaseException:
                 locks.release(self._lock)
@@ -271,6 +277,10 @@ class LogWriter:
         self.size += len(data)
         self.n_frames += len(frames)
 
+    @property
+    def is_empty(self) -> bool:
+        return self.size == HEADER_BYTES + len(self._room)
+
     def cut(self, size: int) -> None:
         """Take back what was appended after the file had this size.
 
@@ -280,6 +290,21 @@ class LogWriter:
         os.ftruncate(self._fd, size)
         os.lseek(self._fd, size, os.SEEK_SET)
         self.size = size
+
+    def fill_room(self, frames: list[bytes]) -> None:
+        """Put frames into the room at the start, durably; no block is allocated for them.
+
+        Where a file system copies on write (Btrfs, ZFS) that may fail as any write does.
+
+        Raises:
+            OSError: The device failed.
+        """
+        data = b"".join(frames)
+        rest = len(self._room) - FRAME_BYTES - len(data)
+        if rest < 0:
+            raise ValueError("there is no room for these frames")
+        os.pwrite(self._fd, data + blank_frame(frame_key(self._room)[0], rest), HEADER_BYTES)
+        self.sync()
 
     def sync(self) -> None:
         os.fdatasync(self._fd)

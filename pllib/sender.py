@@ -83,6 +83,8 @@ class Sender:
         """Left in the spool as they are, for `sprov ingest`."""
         self.n_frames = 0
         self.trouble = ""
+        self._moved_at = 0.0
+        """When frames last went on, or there were none that waited."""
         self._spool = spool
         self._leases = leases
         self._outbox = outbox
@@ -166,19 +168,26 @@ class Sender:
         self._seal()
         self._look(now)
         if self._connection is None:
-            if now >= self._write_at:
-                self._write_out(now)
+            if not self._outbox.is_open and now >= self._write_at:
+                self._write_some(now)  # none as yet, but later its disk may be full
+            self._write_out(now)
         else:
             self._ship(self._connection, now)
         if len(self._spool.free) < len(self.unacked) + 4:
             self._spool.grow()
 
     def _retire_aged(self, now: float) -> None:
+        """Take chunks whose oldest record is of flush age.
+
+        None while nothing goes on: they would only use up the spool, nearly empty as they are.
+        """
+        is_stuck = bool(self.unacked) and now - self._moved_at >= self._age_s
         for chunk, writer in list(self._leases.items()):
             if self._stop_at is not None:
                 self._retire_at_end(chunk, writer)
                 continue
-            aged = writer.n_records != writer.n_before and now - writer.since >= self._age_s
+            has_news = writer.n_records != writer.n_before and not is_stuck
+            aged = has_news and now - writer.since >= self._age_s
             if aged and (retired := writer.retire()) is not None:
                 self.retired.append(retired)
 
@@ -205,6 +214,8 @@ class Sender:
             if dropped := self._spool.n_unswept - n_unswept:
                 self._guest.lose("no room for a record without its secrets", dropped)
             if n_records:
+                if not self.unacked:
+                    self._moved_at = time.monotonic()
                 self.unacked[chunk.number] = chunk
                 self.n_frames += 1
             else:
@@ -246,18 +257,21 @@ class Sender:
 
     def _write_out(self, now: float) -> None:
         """Move frames to the outbox; those that its disk does not take stay in the spool."""
-        while self.unacked:
-            chunks = list(islice(self.unacked.values(), OUTBOX_FRAMES))
-            n_frames = self._outbox.append(self._spool.frame(chunk) for chunk in chunks)
-            self._release([chunk.number for chunk in chunks[:n_frames]])
-            if self._outbox.trouble:
-                self.trouble = self._outbox.trouble
-                self._write_at = now + RETRY_S
-                return
+        while self.unacked and now >= self._write_at:
+            self._write_some(now)
+
+    def _write_some(self, now: float) -> None:
+        chunks = list(islice(self.unacked.values(), OUTBOX_FRAMES))
+        n_frames = self._outbox.append(self._spool.frame(chunk) for chunk in chunks)
+        self._release([chunk.number for chunk in chunks[:n_frames]])
+        if self._outbox.trouble:
+            self.trouble = self._outbox.trouble
+            self._write_at = now + RETRY_S
 
     def _release(self, numbers: Iterable[int]) -> None:
         for number in numbers:
             self.trouble = ""
+            self._moved_at = time.monotonic()
             self._sent.pop(number, None)
             if (chunk := self.unacked.pop(number, None)) is not None:
                 self._spool.recycle(chunk)
@@ -355,10 +369,11 @@ class Sender:
         try:
             self._disconnect()
             self._stop_at = time.monotonic()
-            self._force_at = 0.0
+            self._force_at = self._write_at = 0.0
             self._retire_aged(self._stop_at)
             self._seal()
             self._write_out(self._stop_at)
+            self._outbox.keep_end([self._spool.frame(chunk) for chunk in self.unacked.values()])
             self._outbox.close()
         except Exception as exc:  # noqa: BLE001  the spool keeps what could not be moved
             self.trouble = f"{type(exc).__name__}: {exc}"

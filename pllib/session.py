@@ -354,8 +354,11 @@ class Session(Execution):
 
     def _write_end(self, error: BaseException | None, with_process: bool) -> None:
         self._stop_others()
+        self._spool.release_reserve(keep=1)
         self.guard(self._summarise)
         self._spool.release_reserve()
+        if self._sender.trouble and (writer := self.local.writer) is not None:
+            writer.limit = 0  # the end in a frame of its own, for which the outbox has kept room
         self.guard(self._look_at_clock)
         at_ns = self._now_ns()
         plain = (self.kind, self.name, NOTHING, NOTHING)

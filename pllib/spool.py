@@ -154,10 +154,10 @@ class Spool:
         """Let only one thread, by its ident, have chunks from here on."""
         self._only = thread
 
-    def release_reserve(self) -> None:
-        """Let what comes from here on have the chunks that were kept for it."""
-        self.free.extend(self._reserve)
-        self._reserve.clear()
+    def release_reserve(self, keep: int = 0) -> None:
+        """Let what comes from here on have the chunks that were kept for it, but so many."""
+        while len(self._reserve) > keep:
+            self.free.append(self._reserve.pop())
 
     def grow(self) -> bool:
         """Allocate another extent, as large as all before it; False if that can't be.

@@ -15,7 +15,7 @@ import pytest
 from harness import TIMEOUT_S, lack
 
 from pllib.log import LogReader
-from pllib.records import Transformation, decode_values
+from pllib.records import AnyRecord, Closed, Ended, Summary, Transformation, decode_values
 
 SCRIPT = str(Path(sys.executable).with_name("sprov"))
 
@@ -150,8 +150,11 @@ print(json.dumps([n, sum(session.lost.values()), path.exists()]))
 """
 
 
-def full_and_back(folder: Path, kib: int, events: str, settings: dict[str, object]) -> list[int]:
-    """Run a program whose disk fills and empties; return its calls, those lost, those in logs."""
+def run_while_full(folder: Path, kib: int, events: str, settings: dict[str, object]) -> list[int]:
+    """Run a program whose disk fills; return its calls, those lost, and whether a spool is left.
+
+    Its logs are copied to `folder/spool`.
+    """
     (folder / "work").mkdir()
     path = folder / "program.py"
     path.write_text(
@@ -161,14 +164,24 @@ def full_and_back(folder: Path, kib: int, events: str, settings: dict[str, objec
     command = f"{sys.executable} {path} {shlex.quote(json.dumps(settings))} && {logs}"
     done = on_small_disk(folder / "work", kib, command)
     assert done.returncode == 0, done.stderr
-    n_calls, n_lost, is_left = json.loads(done.stdout)
-    assert not is_left
-    found = []
-    for log in (folder / "spool").glob("*.log"):
+    return list(json.loads(done.stdout))
+
+
+def read_logs(folder: Path) -> list[AnyRecord]:
+    found: list[AnyRecord] = []
+    for log in folder.glob("*.log"):
         with LogReader(log) as reader:
-            records = [r for located in reader.frames() for r in located.frame.records()]
+            found += [r for located in reader.frames() for r in located.frame.records()]
             assert (reader.corrupt, reader.torn) == ([], 0)
-        found += [decode_values(r.used)[0] for r in records if isinstance(r, Transformation)]
+    return found
+
+
+def full_and_back(folder: Path, kib: int, events: str, settings: dict[str, object]) -> list[int]:
+    """Run a program whose disk fills and empties; return its calls, those lost, those in logs."""
+    n_calls, n_lost, is_left = run_while_full(folder, kib, events, settings)
+    assert not is_left
+    records = read_logs(folder / "spool")
+    found = [decode_values(r.used)[0] for r in records if isinstance(r, Transformation)]
     assert len(found) == len(set(found))
     return [n_calls, n_lost, len(found)]
 
@@ -211,3 +224,36 @@ def test_a_project_on_a_full_disk_costs_nothing_while_the_spool_has_room(tmp_pat
     shutil.rmtree(str(settings["spool_dir"]))
     assert n_lost == 0
     assert n_found == n_calls == 22_000
+
+
+def test_a_session_says_its_end_on_a_disk_that_stays_full(tmp_path):
+    """Its log has room for that from the start; the spool in memory goes with the job.
+
+    While nothing can be moved, what is captured goes on in the chunk that there is.
+    """
+    events = """
+        from pllib import sender
+        sender.OFFLINE_AGE_S = 0.01
+        capture(session, 10)
+        session.metric("loss", 1.0, step=1)
+        until(lambda: session._sender.n_frames and not session._sender.unacked)
+        fill("filler")
+        until(lambda: capture(session, 1) or session._sender.trouble)
+        ticks = set()
+        until(lambda: capture(session, 1) or ticks.add(session._tick_at) or len(ticks) > 20)
+        assert len(session._sender.unacked) <= 2, session._sender.unacked
+    """
+    spool = Path(f"/dev/shm/{tmp_path.parent.name}-{tmp_path.name}")
+    settings = {"spool_dir": str(spool), "flush_age_s": 0.01}
+    n_calls, n_lost, is_left = run_while_full(tmp_path, 2_000, events, settings)
+    shutil.rmtree(spool)
+    records = read_logs(tmp_path / "spool")
+    (closed,) = (record for record in records if isinstance(record, Closed))
+    assert (n_lost, is_left, closed.lost) == (0, True, {})
+    assert closed.n_records >= n_calls > 30
+    n_kept = sum(isinstance(record, Transformation) for record in records)
+    assert n_kept >= 10
+    assert [type(record) for record in records if isinstance(record, (Ended, Summary))] == [
+        Summary,
+        Ended,
+    ]
