@@ -6,6 +6,7 @@ Source: SPARQL 1.1 Protocol (query operation); Prometheus text format 0.0.4.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path as Folder
 from typing import Annotated, Any
 from urllib.parse import parse_qs
@@ -19,9 +20,10 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from pllib.identity import iri
 from pllib.linked import WIRE_VERSION, Accepted, batch_version, decode_batch
 
-from . import resources
+from . import metrics, resources
 from .answering import DEFAULT_TIMEOUT_S, Answering, accepted
 from .problems import add_problems, describe, problem
+from .protection import METRICS_PATH
 from .store.described import Trace
 from .store.pointfiles import run_of
 from .store.questions import Points, Runs, Sparql
@@ -40,15 +42,18 @@ Positive = Annotated[int | None, Query(ge=0)]
 Timeout = Annotated[float, Query(gt=0)]
 
 
-def make_app(writer: Writer, workers: Workers, series: Folder) -> FastAPI:
+def make_app(
+    writer: Writer, workers: Workers, series: Folder, ask_metrics: Callable[[], str]
+) -> FastAPI:
     """Return the application, which answers whoever asks: see `manager.protection`.
 
     Args:
         series: The folder of the project's series.
+        ask_metrics: Returns what `/metrics` answers, and may take a while.
     """
     app = FastAPI(title="sprov manager", version="1", docs_url=None, redoc_url=None)
     instance = os.urandom(8).hex()
-    flushing = CapacityLimiter(MOST_FLUSHES)
+    flushing, scraping = CapacityLimiter(MOST_FLUSHES), CapacityLimiter(1)
 
     add_problems(app)
 
@@ -181,17 +186,14 @@ def make_app(writer: Writer, workers: Workers, series: Folder) -> FastAPI:
 
     @app.get("/v1/status")
     async def status() -> dict[str, Any]:
-        return _status(writer, workers)
+        return status_of(writer, workers)
 
-    @app.get("/metrics")
-    async def metrics() -> Response:
-        """Counts in Prometheus' text format."""
-        lines = [
-            f"# TYPE sprov_manager_{name} gauge\nsprov_manager_{name} {value}\n"
-            for name, value in _status(writer, workers).items()
-            if isinstance(value, int | float)
-        ]
-        return PlainTextResponse("".join(lines), media_type="text/plain; version=0.0.4")
+    @app.get(METRICS_PATH)
+    async def metrics_() -> Response:
+        """Give counts in Prometheus' text format; the tracker's too, if it answers."""
+        return PlainTextResponse(
+            await run_sync(ask_metrics, limiter=scraping), media_type=metrics.MEDIA_TYPE
+        )
 
     describe(app, OPEN_PATHS)
     return app
@@ -211,7 +213,7 @@ def _many(text: str) -> dict[str, list[str]]:
         return {}
 
 
-def _status(writer: Writer, workers: Workers) -> dict[str, Any]:
+def status_of(writer: Writer, workers: Workers) -> dict[str, Any]:
     counts = writer.counts
     return {
         "records": counts.records,

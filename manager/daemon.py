@@ -9,18 +9,21 @@ import secrets
 import socket
 import threading
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from pllib import launch
 from pllib.daemonlog import attach, note, versions
+from pllib.delivery import ask_status
 from pllib.errors import Error, UnavailableError
 from pllib.listening import MANAGER_SOCKET, Listening, authority, listen, socket_path
 from pllib.moments import date_time
-from pllib.project import Project, leave_endpoint, update_endpoint
+from pllib.project import Project, leave_endpoint, read_endpoint, update_endpoint
 from pllib.settings import Querying, Serving, load_section
 
-from .api import OPEN_PATHS, make_app
+from . import metrics
+from .api import OPEN_PATHS, make_app, status_of
 from .connection import LOGGER, Server
 from .observer import Observer
 from .protection import Protection, host_names
@@ -30,6 +33,8 @@ from .workers import Workers
 from .writer import Writer
 
 BACKLOG = 128
+TRACKER_S = 2.0
+"""How long `/metrics` waits for the tracker: Prometheus waits for 10 s."""
 
 
 COMMIT_S = 0.3
@@ -58,6 +63,7 @@ class Manager:
         """
         secured = bool(settings.certificate) and not listening.folder
         tls, self._certificate = load(settings.certificate, settings.key) if secured else (None, "")
+        metrics_token = metrics.read_token(settings.metrics_token_file)
         self._endpoint_file = endpoint_file
         self._listening = listening
         self._indexes = str(project.indexes or "")
@@ -71,13 +77,14 @@ class Manager:
         self._querying = load_section(Querying, project.config, os.environ)
         self.workers = Workers([script, "manager", "worker"], project.snapshots, self._querying)
         self._token = secrets.token_urlsafe(32)
-        app = Protection(
-            make_app(self.writer, self.workers, project.series),
+        self._protection = Protection(
+            make_app(self.writer, self.workers, project.series, self._metrics),
             token=self._token,
             hosts=host_names(listening, settings.hosts),
             open_paths=OPEN_PATHS,
+            metrics_token=metrics_token,
         )
-        self._server = Server(app, tls, self.workers.stop)
+        self._server = Server(self._protection, tls, self.workers.stop)
         attach(LOGGER)
         self._asked_by = ""
 
@@ -136,6 +143,23 @@ class Manager:
         """
         self._asked_by = self._asked_by or asked_by
         self._server.should_exit = True
+
+    def _metrics(self) -> str:
+        status = status_of(self.writer, self.workers)
+        queries = {what: status[f"queries_{what}"] for what in ("answered", "stopped", "refused")}
+        manager = {
+            **status, "skipped_by": dict(self.writer.counts.skipped), "queries_by": queries,
+            "http_refused": dict(self._protection.refused),
+            "store_free_bytes": metrics.free_bytes(self.writer.store.folder),
+        }  # fmt: skip
+        return metrics.render(manager, self._ask_tracker(), versions()["sprov"])
+
+    def _ask_tracker(self) -> dict[str, Any] | None:
+        try:
+            endpoint = read_endpoint(self._endpoint_file)
+            return ask_status(endpoint, TRACKER_S) if endpoint.tracker else None
+        except Error:
+            return None
 
     def _note_start(self) -> None:
         note(

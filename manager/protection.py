@@ -16,6 +16,7 @@ import hmac
 import json
 import socket
 import time
+from collections import Counter
 from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -31,6 +32,7 @@ from pllib.listening import (
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+METRICS_PATH = "/metrics"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 MAX_BODY_BYTES = 64 << 10
 MAX_BODIES = {"/v1/provenance": 256 << 20, "/sparql": 1 << 20}
@@ -92,15 +94,25 @@ class Protection:
     """ASGI middleware around the manager's application."""
 
     def __init__(
-        self, app: ASGIApp, *, token: str, hosts: frozenset[str], open_paths: Collection[str]
+        self,
+        app: ASGIApp,
+        *,
+        token: str,
+        hosts: frozenset[str],
+        open_paths: Collection[str],
+        metrics_token: str = "",
     ) -> None:
         """Args:
         open_paths: Those that need no token.
+        metrics_token: Opens `METRICS_PATH` alone; empty for none.
         """
         self._app = app
         self._token = token.encode()
         self._hosts = hosts
         self._open = frozenset(open_paths)
+        self._metrics_token = metrics_token.encode()
+        self.refused: Counter[int] = Counter()
+        """Requests by the status that they were refused with."""
         self._wrong = Allowance(WRONG_TOKENS_PER_S, WRONG_TOKENS_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,14 +125,18 @@ class Protection:
         )
         body = refusal or await _whole_body(headers, path, receive)
         if isinstance(body, Refusal):
+            self.refused[body.status] += 1
             await _refuse(body, send)
         elif body is not None:
             await self._app(scope, _replay(body, receive), _hardened(send))
 
     def _stranger(self, headers: dict[bytes, bytes], path: str) -> Refusal | None:
         scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-        right = hmac.compare_digest(given.strip(), self._token) and scheme.lower() == b"bearer"
-        if right:
+        tokens = [self._token]
+        if path == METRICS_PATH and self._metrics_token:
+            tokens.append(self._metrics_token)
+        is_right = [token for token in tokens if hmac.compare_digest(given.strip(), token)]
+        if is_right and scheme.lower() == b"bearer":
             return None
         if path in self._open:  # a body that never ends would keep a place from others
             brings = headers.keys() & {b"content-length", b"transfer-encoding"}

@@ -101,6 +101,12 @@ class Serving(msgspec.Struct, frozen=True):
         tuple[str, ...],
         Meta(description="names besides the manager's own that requests may call it by"),
     ] = ()
+    manager_port: Annotated[
+        int, Meta(ge=0, le=65535, description="port of the manager of `sprov serve`; 0 for any")
+    ] = 0
+    metrics_token_file: Annotated[
+        str, Meta(description="file with a token that opens the manager's /metrics alone")
+    ] = ""
     log_level: Annotated[
         Literal["debug", "info", "warning", "error", "off"],
         Meta(description="debug, info, warning, error or off: what daemons log"),

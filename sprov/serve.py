@@ -175,8 +175,13 @@ def _check(bind: str, settings: Serving) -> None:
 
 def _manager_options(bind: str, settings: Serving, indexes: Path | None) -> list[str]:
     """Return the manager's options; a port that is named is the tracker's."""
-    ports = listening.parse(bind).ports
-    options = ["--bind", bind.rpartition(":")[0] if ports and ports[0] == ports[1] else bind]
+    listens = listening.parse(bind)
+    host = bind.rpartition(":")[0] if listens.ports else bind
+    if settings.manager_port and not listens.folder:
+        bind = listening.with_ports(host, str(settings.manager_port))
+    elif listens.ports and listens.ports[0] == listens.ports[1]:
+        bind = host
+    options = ["--bind", bind]
     if folder := indexes or settings.indexes:
         options += ["--indexes", str(folder)]
     if settings.certificate:

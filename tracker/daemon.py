@@ -6,6 +6,7 @@ import gc
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,9 @@ class Tracker:
         self._observer = Observer(self)
         self._ended: set[bytes] = set()
         """Logs whose sessions have said that they ended."""
+        self.lost_by: Counter[str] = Counter()
+        """What these sessions lost, by reason."""
+        self.n_hellos = 0
         self._stopping = threading.Event()
         self._received_all = threading.Event()
         self._asked_at = 0.0
@@ -238,9 +242,11 @@ class Tracker:
         for session in sessions:
             if (log_id := bytes.fromhex(session.log_id)) not in self._ended:
                 self._ended.add(log_id)
+                self.lost_by.update(session.lost)
                 note_end(session)
 
     def _note_rank(self, peer: Peer) -> None:
+        self.n_hellos += 1
         note_client(peer)
         if self.processes is not None:
             self.processes.note(peer.log_id or b"", peer.host, peer.pid)
@@ -311,6 +317,10 @@ class Tracker:
             "overwritten": self.digester.n_overwritten,
             "to_digest": self.digester.n_unfinished,
             "trouble": self.trouble,
+            "lost": sum(self.lost_by.values()),
+            "lost_by": dict(self.lost_by),
+            **self._observer.disk._asdict(),
+            "hellos": self.n_hellos,
             "clients": len(peers),
             "clients_that_fit": self.server.room.n_clients,
             "ranks": [

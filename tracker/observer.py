@@ -7,10 +7,12 @@ does not wait for it, and it can say that the thread that serves them hangs.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from pllib.changes import Changes
 from pllib.daemonlog import note, versions, warn
@@ -22,10 +24,18 @@ if TYPE_CHECKING:
     from .daemon import Tracker
 
 LOOK_S = 1.0
+MEASURE_S = 10.0
 HANGS_S = 10.0
 """The serving thread looks around once a second, but for what a disk or the machine takes."""
 STALLED_S = 60.0
 """Records wait, and none was handed over."""
+
+
+class Disk(NamedTuple):
+    """How large a journal is, and what its file system has left, bytes; None while not known."""
+
+    journal_bytes: int | None = None
+    journal_free_bytes: int | None = None
 
 
 class Observer:
@@ -38,6 +48,8 @@ class Observer:
         self._silent: set[tuple[str, str, int]] = set()
         self._handed_over, self._moved_at = 0, time.monotonic()
         self._instance = ""
+        self.disk = Disk()
+        self._measure_at = 0.0
 
     def run(self) -> None:
         """Look until `stop`; an error of its own is one more line."""
@@ -55,6 +67,9 @@ class Observer:
 
     def look(self, *, at_end: bool = False) -> None:
         tracker, changes = self._tracker, self._changes
+        if time.monotonic() >= self._measure_at:
+            self._measure_at = time.monotonic() + MEASURE_S
+            self.disk = measure(tracker.journal.folder)
         changes.trouble(tracker.trouble)
         changes.count("messages refused", tracker.server.refused_by, at_end=at_end)
         changes.count("records skipped", dict(tracker.dispatch.skipped), at_end=at_end)
@@ -95,6 +110,16 @@ class Observer:
 
 def _of_peer(peer: Peer) -> dict[str, str | int]:
     return {"run": peer.run, "rank": peer.rank, "host": peer.host, "client_pid": peer.pid}
+
+
+def measure(folder: Path) -> Disk:
+    """Measure the disk of a journal, which may hang: not for the thread that serves."""
+    try:
+        n_bytes = sum(path.stat().st_size for path in folder.glob("[0-9]*"))
+        found = os.statvfs(folder)
+    except OSError:
+        return Disk()
+    return Disk(n_bytes, found.f_bavail * found.f_frsize)
 
 
 def note_client(peer: Peer) -> None:
