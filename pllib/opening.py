@@ -70,7 +70,7 @@ def open_session(
     if chosen.mode == "off":
         return None
     told = None if rank is None or size is None else Ranks(rank, size)
-    project.create()
+    project = project.create()
     redactor = redaction.load(project.config, os.environ, warnings.append)
     sweeper = Sweeper(redactor)
     close_replaced()

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from . import identity
 from .errors import NotAProjectError, SettingsError, UnavailableError
 from .notices import warn
+from .projectkey import Key, ensure_key, path_key, read_key
 from .sharing import (
     OWNERS_ALONE,
     is_shared,
@@ -38,6 +38,8 @@ class Project(msgspec.Struct, frozen=True):
     root: Path
     indexes: Path | None = None
     """Where store, series and snapshots lie, if not in `root`."""
+    identity: Key | None = None
+    """As of `create`, which has read it."""
 
     @property
     def config(self) -> Path:
@@ -101,8 +103,19 @@ class Project(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """Tells this project from others, on every node that sees it under the same path."""
-        return identity.digest("project", os.path.realpath(self.root))
+        """Tells this project from others, on every node that sees it."""
+        return (self.identity or read_key(self.root)).key
+
+    @property
+    def copied_from(self) -> str:
+        """Key of the project that this one was copied from; empty if it was not."""
+        return (self.identity or read_key(self.root)).copied_from
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """What its logs may call it: those of earlier versions by the path that it has or had."""
+        known = self.identity or read_key(self.root)
+        return frozenset({known.key, path_key(self.root), known.of_path} - {""})
 
     def create(self) -> Project:
         """Make the folders that are missing, for the owner alone or for the root's group."""
@@ -112,7 +125,7 @@ class Project(msgspec.Struct, frozen=True):
         for folder in (self.endpoints, self.spool, self.journal):
             make_one(folder, shared=shared)
         make_folder(self.snapshots)
-        return self
+        return msgspec.structs.replace(self, identity=ensure_key(self.root))
 
 
 def find(

@@ -143,14 +143,27 @@ def _believed(log: Log, *, gone: bool) -> Log:
     return replace(log, is_abandoned=True, doubt="") if gone and log.doubt else log
 
 
+def of_original(project: Project, environ: Mapping[str, str], is_over: IsOver = never) -> list[Log]:
+    """Return spools of the project that this one was copied from, or moved from another disk."""
+    if not (original := project.copied_from):
+        return []
+    folders = [folder for folder in spool_folders(project, environ) if folder != project.spool]
+    return [
+        log
+        for folder in folders
+        for log in _open_all(folder, "*.spool", is_over, _owners(project))
+        if log.owner.project == original and log.is_abandoned
+    ]
+
+
 def _spools(project: Project, environ: Mapping[str, str], is_over: IsOver) -> Iterator[Log]:
-    sweep = Sweeper(load_redactor(project.config, environ)).sweep
+    sweep, keys = Sweeper(load_redactor(project.config, environ)).sweep, project.keys
     for folder in spool_folders(project, environ):
         owners = None if folder == project.spool else _owners(project)
         for log in _open_all(folder, "*.spool", is_over, owners):
             log.sweep = sweep
             # A container may see the project elsewhere: what is in its own folder is its own.
-            if folder == project.spool or log.owner.project in ("", project.key) or log.trouble:
+            if folder == project.spool or log.owner.project in ("", *keys) or log.trouble:
                 yield log
 
 

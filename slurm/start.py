@@ -92,7 +92,7 @@ def _start(
         click.echo("sprov: the mode is offline, so no tracker is started", err=True)
         return {"SPROV_DIR": str(project.root), "SPROV_MODE": "offline"}
     name = job_id(os.environ)
-    project.create()
+    project = project.create()
     settings = load_section(InSlurm, project.config, os.environ)
     placement = place(os.environ, wanted or settings.tracker, het_group)
     journal = project.journal / name

@@ -32,6 +32,7 @@ from tracker.journal import Journal, OnUnreadable, Unreadable, refuse_unreadable
 
 from .digesting import digest_unread
 from .indexing import VISIBLE_TIMEOUT_S, index, open_writer, tell_skipped
+from .left import originals_logs
 
 JOURNAL = "ingest"
 FRAMES_A_SYNC = 64
@@ -191,6 +192,8 @@ def take_all(
     spools, doubtful = waiting.judged(project, os.environ, is_over, gone=gone)
     _take(spools, hand_over)
     _tell_left(doubtful)
+    for line in originals_logs(project, is_over):
+        click.echo(f"sprov: {line}", err=True)
     waiting.tell_killed(project, spools, endpoint)
     packed = waiting.packed(project, is_over)
     _take(packed, hand_over)

@@ -20,10 +20,21 @@ def waiting_logs(project: Project, is_over: IsOver | None = None) -> list[Log]:
 
 
 def doubtful_logs(project: Project, is_over: IsOver | None = None) -> list[str]:
-    """Say which spools wait for nothing but word that their processes are gone, and why."""
-    _, logs = waiting.judged(project, os.environ, is_over or over_jobs())
-    return [
+    """Say which spools wait for word that their processes are gone, or whose they are, and why."""
+    is_over = is_over or over_jobs()
+    _, logs = waiting.judged(project, os.environ, is_over)
+    lines = [
         f"{log.path}: {log.doubt}; `sprov ingest --gone` takes it if it has ended" for log in logs
+    ]
+    return lines + originals_logs(project, is_over)
+
+
+def originals_logs(project: Project, is_over: IsOver | None = None) -> list[str]:
+    """Say which spools are left to the project that this one was copied from."""
+    return [
+        f"{log.path}: of the project that this one was copied from, or moved from another disk; "
+        f"`sprov ingest {log.path}` takes it all the same"
+        for log in waiting.of_original(project, os.environ, is_over or over_jobs())
     ]
 
 
