@@ -14,7 +14,7 @@ import time
 
 from . import service, table, workload
 
-TRIPLES_A_RECORD = 46
+TRIPLES_A_RECORD = 47
 RUNS = "SELECT ?run ?program { ?run a provml:LearningExperimentExecution ; sprov:program ?program }"
 
 

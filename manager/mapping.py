@@ -1,13 +1,14 @@
 """Map linked provenance (`pllib.linked`) to N-Triples: PROV-ML in PROV-O's terms.
 
 A pure function of the batch: the same records make the same triples however they are cut into
-batches.  A transformation costs six triples, one for each value used and three for each generated;
-a value that is used for the first time costs two more.
+batches.  A transformation costs seven triples, one for each value used and three for each
+generated; a value that is used for the first time costs two more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from pllib import identity, linked
 from pllib.identity import ID_BASE, digest
@@ -28,6 +29,7 @@ _ATTRIBUTE = f"<{ID_BASE}attribute/"
 def map_batch(batch: linked.Batch) -> Lines:
     """Return the lines of a batch, without its watermark."""
     lines: Lines = []
+    agents = {row.id: row.agent for row in batch.associations}
     tables: tuple[tuple[Iterable[object], Callable[..., None]], ...] = (
         (batch.runs, _run),
         (batch.agents, _agent),
@@ -35,7 +37,7 @@ def map_batch(batch: linked.Batch) -> Lines:
         (batch.attributes, _attribute),
         (batch.associations, _association),
         (batch.collectives, _collective),
-        (batch.activities, _activity),
+        (batch.activities, partial(_activity, agents=agents)),
         (batch.values, _value),
         (batch.files, _file),
         (batch.roles, _role),
@@ -98,6 +100,7 @@ def _optional(text: str | None) -> str | None:
 
 def _run(lines: Lines, run: linked.Run) -> None:
     subject, attempt = node("run", run.id), node("attempt", run.attempt)
+    user = node("user", identity.user(run.user))
     _say(
         lines,
         subject,
@@ -110,6 +113,7 @@ def _run(lines: Lines, run: linked.Run) -> None:
         sprov_program=string(run.program),
         sprov_user=string(run.user),
         sprov_ranks=integer(run.size),
+        prov_wasAssociatedWith=user,
     )
     lines.append(f"{subject} {v.TYPE} {v.ACTIVITY} .\n")
     for tag in run.tags:
@@ -124,6 +128,7 @@ def _run(lines: Lines, run: linked.Run) -> None:
         rdf_type=term("sprov:Attempt"),
         provml_isPartOf=subject,
         sprov_restart=integer(run.restart),
+        prov_wasAssociatedWith=user,
     )
     lines.append(f"{attempt} {v.TYPE} {v.ACTIVITY} .\n")
 
@@ -143,7 +148,7 @@ def _agent(lines: Lines, agent: linked.Agent) -> None:
         prov_atLocation=host,
     )
     _say(lines, user, rdf_type=term("provml:Persona"), rdfs_label=string(agent.user))
-    lines.append(f"{user} {v.TYPE} {term('prov:Agent')} .\n")
+    lines.extend(f"{each} {v.TYPE} {v.AGENT} .\n" for each in (subject, user))
     _say(lines, host, rdf_type=term("prov:Location"), rdfs_label=string(agent.host))
 
 
@@ -157,18 +162,20 @@ def _plan(lines: Lines, plan: linked.Plan) -> None:
         sprov_kind=string(plan.kind),
         provml_isPartOf=node("plan", plan.workflow) if plan.workflow else None,
     )
-    lines.append(f"{subject} {v.TYPE} {term('prov:Plan')} .\n")
+    lines.extend(f"{subject} {v.TYPE} {kind} .\n" for kind in (v.PLAN, v.ENTITY))
 
 
 def _attribute(lines: Lines, attribute: linked.Attribute) -> None:
+    subject = node("attribute", attribute.id)
     _say(
         lines,
-        node("attribute", attribute.id),
+        subject,
         rdf_type=v.ATTRIBUTES[attribute.direction],
         rdfs_label=string(attribute.name),
         sprov_direction=string(attribute.direction),
         provml_isPartOf=node("plan", attribute.plan),
     )
+    lines.extend(f"{subject} {v.TYPE} {kind} .\n" for kind in (v.ROLE, v.ENTITY))
 
 
 def _association(lines: Lines, association: linked.Association) -> None:
@@ -193,6 +200,7 @@ def _collective(lines: Lines, collective: linked.Collective) -> None:
         sprov_index=None if collective.index is None else integer(collective.index),
         provml_executes=node("plan", collective.plan),
         provml_isPartOf=whole,
+        prov_wasAssociatedWith=node("user", collective.user) if collective.user else None,
     )
     lines.append(f"{subject} {v.TYPE} {v.ACTIVITY} .\n")
     lines.append(f"{subject} {v.TYPE} {term('sprov:Collective')} .\n")
@@ -200,7 +208,8 @@ def _collective(lines: Lines, collective: linked.Collective) -> None:
         lines.append(f"{subject} {v.TYPE} {term('mls:Run')} .\n")
 
 
-def _activity(lines: Lines, activity: linked.Activity) -> None:
+def _activity(lines: Lines, activity: linked.Activity, agents: Mapping[str, str]) -> None:
+    """Add an execution; `agents` has the agent of each association."""
     subject = f"{_ACTIVITY}{activity.id}>"
     add = lines.append
     if activity.kind is not None:
@@ -211,6 +220,8 @@ def _activity(lines: Lines, activity: linked.Activity) -> None:
             f"{subject} {v.PART_OF} {whole} .\n{subject} {v.QUALIFIED_ASSOCIATION} "
             f"{node('association', activity.association or '')} .\n"
         )
+        if (agent := agents.get(activity.association or "")) is not None:
+            add(f"{subject} {v.ASSOCIATED_WITH} {node('agent', agent)} .\n")
     if activity.started_ns is not None:
         add(f"{subject} {v.STARTED} {timestamp(activity.started_ns)} .\n")
     if activity.ended_ns is not None:
@@ -355,5 +366,6 @@ def _session(lines: Lines, session: linked.Session) -> None:
         sprov_lostRecords=integer(sum(session.lost.values())),
         sprov_closed=timestamp(session.closed_ns),
     )
+    lines.append(f"{log} {v.TYPE} {v.ENTITY} .\n")
     for reason, count in session.lost.items():
         _say(lines, log, sprov_lost=string(f"{reason}: {count}"))

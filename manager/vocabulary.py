@@ -36,6 +36,10 @@ STARTED = term("prov:startedAtTime")
 ENDED = term("prov:endedAtTime")
 ACTIVITY = term("prov:Activity")
 ENTITY = term("prov:Entity")
+AGENT = term("prov:Agent")
+PLAN = term("prov:Plan")
+ROLE = term("prov:Role")
+ASSOCIATED_WITH = term("prov:wasAssociatedWith")
 QUALIFIED_ASSOCIATION = term("prov:qualifiedAssociation")
 PART_OF = term("provml:isPartOf")
 OF_ATTRIBUTE = term("provml:ofAttribute")
@@ -87,11 +91,9 @@ FILES = {
     "reference": (term("provml:DataReference"),),
 }
 
-_PLAN, _AGENT = term("prov:Plan"), term("prov:Agent")
-
 NODES = {
-    "study": (term("provml:Study"), _PLAN),
-    "experiment": (term("provml:LearningExperiment"), _PLAN),
+    "study": (term("provml:Study"), PLAN, ENTITY),
+    "experiment": (term("provml:LearningExperiment"), PLAN, ENTITY),
     "task": (term("provml:LearningTask"), ENTITY),
     "algorithm": (term("provml:Algorithm"), ENTITY),
     "implementation": (term("provml:Implementation"), ENTITY),
@@ -109,7 +111,7 @@ NODES = {
     "evaluation_specification": (term("provml:EvaluationSpecification"), ENTITY),
     "evaluation_procedure": (term("provml:EvaluationProcedure"), ENTITY),
     "measure": (term("provml:EvaluationMeasure"), ENTITY),
-    "persona": (term("provml:Persona"), _AGENT),
+    "persona": (term("provml:Persona"), AGENT),
     "job": (term("sprov:Job"), ACTIVITY),
     "step": (term("sprov:JobStep"), ACTIVITY),
     "array": (term("sprov:JobArray"), ACTIVITY),
@@ -220,6 +222,7 @@ PROPERTIES = {
     "member": term("prov:hadMember"),
     "resumed_from": term("sprov:resumedFrom"),
     "association": QUALIFIED_ASSOCIATION,
+    "associated_with": ASSOCIATED_WITH,
     "agent": term("prov:agent"),
     "plan": term("prov:hadPlan"),
     "skipped_reason": term("sprov:skippedReason"),

@@ -140,6 +140,8 @@ class Collective(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """True when `part_of` is the attempt."""
     index: int | None
     label: str
+    user: Id | None = None
+    """Identity of the user that it is associated with; earlier trackers did not tell."""
 
 
 class Role(msgspec.Struct, array_like=True, frozen=True, gc=False):

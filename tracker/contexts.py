@@ -47,7 +47,7 @@ def _follow(tables: Tables, plans: Plans, context: Context) -> None:
         return
     user = identity.user(context.user)
     kind: linked.NodeKind = "study" if context.experiment is None else "experiment"
-    association = identity.digest("association", user, plan)
+    association = identity.digest("association", context.run, user, plan)
     tables.node(
         "association", association, links=(("agent", "persona", user), ("plan", kind, plan))
     )
@@ -62,5 +62,10 @@ def _place(tables: Tables, context: Context, attempt: str) -> None:
     cluster, label = facts.get("cluster", ""), job_name(facts)
     kind, whole = place(tables, cluster, label, facts.get("step_id", ""))
     literals = tuple((name, "string", facts[name]) for name in _JOB_FACTS if name in facts)
-    tables.node("job", identity.job(cluster, label), label, literals)  # type: ignore[arg-type]
+    by: tuple[tuple[str, linked.NodeKind, str], ...] = (
+        ("associated_with", "persona", identity.user(context.user)),
+    )
+    tables.node("job", identity.job(cluster, label), label, literals, by)  # type: ignore[arg-type]
+    if kind == "step":
+        tables.node("step", whole, links=by)
     tables.node("attempt", attempt, links=(("part_of", kind, whole),))

@@ -196,6 +196,7 @@ class Speaker:
                 found, kind, self._plans.plan(kind, TRIAL if kind == TRIAL else name),
                 self._collective(above) if above else self._attempt, not above,
                 int(index) if index and len(index) < 20 else None, f"{name} {index}".strip(),
+                identity.user(self._context.user),
             )  # fmt: skip
         return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,21 +61,29 @@ def export(
     if form == "ro-crate":
         _write_crate(asked, iri, output, stored=stored, with_files=with_files)
     else:
-        _write(_text(asked, iri, form, stored=stored), output)
+        _write(text(asked, iri, form, stored=stored), output)
+
+
+def _pieces(asked: Engine, iri: str) -> Iterator[bytes]:
+    """Yield what is stored of a run as it goes out, as N-Triples in pieces of whole lines."""
+    from .associations import split
+
+    return split(stream_graph(asked, iri))
 
 
 def _graph(asked: Engine, iri: str, *, stored: bool) -> Graph:
     from .graph import Graph, completed
 
-    ntriples = b"".join(stream_graph(asked, iri))
+    ntriples = b"".join(_pieces(asked, iri))
     return Graph(iri, ntriples if stored else completed(ntriples))
 
 
-def _text(asked: Engine, iri: str, form: str, *, stored: bool) -> Iterable[bytes]:
+def text(asked: Engine, iri: str, form: str, *, stored: bool) -> Iterable[bytes]:
+    """Return the graph of a run in one of `FORMATS` that is no folder, in pieces."""
     from . import graph
 
     if form == "nquads" and stored:  # as it comes, however large it is
-        return (graph.as_nquads(piece, iri) for piece in stream_graph(asked, iri))
+        return (graph.as_nquads(piece, iri) for piece in _pieces(asked, iri))
     found = _graph(asked, iri, stored=stored)
     if form == "turtle":
         return [graph.turtle(found.triples())]

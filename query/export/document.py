@@ -1,10 +1,10 @@
 """A run as a PROV document (PROV-JSON, PROV-N), from which its graph can be read back exactly.
 
 Activities, agents and entities are elements, and PROV-O's properties between them are relations.
-Usages and generations are the identifiers of their relations; an association, which executions
-share, is named by an attribute of each.  All other triples are attributes of their subject.  A
-subject that is none of PROV's elements, such as a location, is an entity, and its class is said as
-``prov:type`` and no other: `terms.WHOLE` tells a reader to add none.
+Usages, generations and associations are the identifiers of their relations; one that several
+subjects share is named by an attribute of each.  All other triples are attributes of their subject.
+A subject that is none of PROV's elements, such as a location, is an entity, and its class is said
+as ``prov:type`` and no other: `terms.WHOLE` tells a reader to add none.
 """
 
 from __future__ import annotations
@@ -118,23 +118,24 @@ class _Writing:
         if not classed or len(influencers) != 1 or not isinstance(influencers[0], ox.NamedNode):
             return
         plain = self._graph.has(subject, PROV + name, influencers[0])
-        shared = self._sharers[node.value] > 1 or name == "wasAssociatedWith"
-        if not shared and not plain:
+        shared = self._sharers[node.value] > 1
+        if not shared and not plain and name != "wasAssociatedWith":
             return
         self._said.add((subject, PROV + relation.qualified, node))
         self._note(node.value, PROV + relation.influencer, TYPE, PROV + relation.influence)
         if plain:
             self._said.add((subject, PROV + name, influencers[0]))
         formal = self._formal(node.value, name)
-        if not shared:
+        extra: list[tuple[QualifiedName, Any]]
+        if shared:
+            extra = [(self._names.qualified(INFLUENCE), self._names.qualified(node.value))]
+        else:
             extra = self._attributes(node.value)
             self._said.update((node.value, p, o) for p, objects in found.items() for o in objects)
-            self._relate(relation, subject, influencers[0].value, node.value, formal, extra)
-            return
-        extra = [(self._names.qualified(INFLUENCE), self._names.qualified(node.value))]
         if not plain:
             extra.append((self._names.qualified(IMPLIED), True))
-        self._relate(relation, subject, influencers[0].value, None, formal, extra)
+        identifier = None if shared else node.value
+        self._relate(relation, subject, influencers[0].value, identifier, formal, extra)
 
     def _note(self, node: str, influencer: str, type_: str, influence: str) -> None:
         for term in self._graph.properties(node)[influencer]:

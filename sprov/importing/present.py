@@ -8,18 +8,23 @@ import pyoxigraph as ox
 
 from pllib.project import Project
 from query.engine import find_engine
+from query.export.associations import split
 from query.export.graph import completed, iri
 from query.membership import describe
 
 from .statements import Statement
 
 _TYPE = ox.NamedNode(iri("rdf:type"))
+_QUALIFIED_ASSOCIATION = ox.NamedNode(iri("prov:qualifiedAssociation"))
 
 
 class Present:
-    """Triples of the store about some things, in Oxigraph's canonical forms."""
+    """Triples of the store about some things, in Oxigraph's canonical forms.
 
-    def __init__(self, project: Project, iris: Iterable[str]) -> None:
+    Also those of associations as `sprov export` tells them apart.
+    """
+
+    def __init__(self, project: Project, iris: set[str]) -> None:
         """Ask the store, with all that a running tracker has journalled.
 
         Raises:
@@ -30,8 +35,19 @@ class Present:
         engine = find_engine(project, timeout_s=120.0)
         engine.flush()
         if engine.live or (project.snapshots / "current").exists():
-            for piece in describe(engine, sorted(iris)):
-                self._store.bulk_load(input=piece, format=ox.RdfFormat.N_TRIPLES)
+            stored = list(describe(engine, sorted(iris)))
+            self._load(stored)
+            stored += describe(engine, sorted(self._associations() - iris))
+            self._load(stored)
+            self._load(split(stored))
+
+    def _load(self, pieces: Iterable[bytes]) -> None:
+        for piece in pieces:
+            self._store.bulk_load(input=piece, format=ox.RdfFormat.N_TRIPLES)
+
+    def _associations(self) -> set[str]:
+        found = self._store.quads_for_pattern(None, _QUALIFIED_ASSOCIATION, None)
+        return {quad.object.value for quad in found if isinstance(quad.object, ox.NamedNode)}
 
     def knows(self, iri: str) -> bool:
         """Tell whether the store says anything of a thing."""

@@ -38,6 +38,28 @@ def test_an_attempt_is_part_of_its_step_and_job(site: Site):
         }  # fmt: skip
 
 
+def test_everything_that_happened_says_who_did_it_in_terms_of_prov_o_alone(site: Site):
+    """Whoever knows PROV-O only finds an agent of each activity, and a class of all but values."""
+    site.run("training.py", ranks=2, **{n: v for n, v in SLURM.items() if "PROC" not in n})
+    site.sprov("ingest")
+    activities = site.select("""
+        SELECT ?class (COUNT(DISTINCT ?a) AS ?n) (COUNT(DISTINCT ?done) AS ?by) {
+          ?a a prov:Activity, ?class FILTER(?class != prov:Activity)
+          OPTIONAL { ?a prov:wasAssociatedWith ?who . ?who a prov:Agent BIND(?a AS ?done) }
+        } GROUP BY ?class""")
+    assert {row["class"].rpartition("#")[2] for row in activities} >= {
+        "LearningExperimentExecution", "Attempt", "WorkflowExecution", "TrainingExecution",
+        "LearningStageSectionExecution", "Collective", "Job", "JobStep", "JobArray",
+    }  # fmt: skip
+    silent = [row["class"] for row in activities if row["n"] != row["by"]]
+    assert [name.rpartition("#")[2] for name in silent] == ["JobArray"]
+    untyped = site.select("""
+        SELECT DISTINCT ?s { ?s ?p ?o
+          FILTER NOT EXISTS { ?s sprov:watermark ?n } FILTER NOT EXISTS { ?s prov:value ?v }
+          FILTER NOT EXISTS { ?s a ?class FILTER(STRSTARTS(STR(?class), STR(prov:))) } }""")
+    assert untyped == []
+
+
 def test_ranks_act_for_a_user_who_follows_an_experiment_of_a_study(site: Site):
     site.run("training.py", ranks=2)
     site.run("training.py")
@@ -77,7 +99,7 @@ def test_a_stage_and_a_transformation_of_one_name_are_two_plans(site: Site):
         "SELECT ?plan ?class { ?plan a ?class ; rdfs:label 'fit' ; provml:isPartOf/a prov:Plan }"
     )
     classes = {row["class"].rpartition("#")[2] for row in rows}
-    assert classes == {"Plan", "DataTransformation", "Training"}, rows
+    assert classes == {"Plan", "Entity", "DataTransformation", "Training"}, rows
     assert len({row["plan"] for row in rows}) == 2
 
 

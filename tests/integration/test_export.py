@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from prov.model import ProvDocument
 from rdflib.compare import isomorphic
 
 from query.engine import Engine
+from query.export.associations import split
+from query.export.cli import text
 from query.membership import run_graph
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -58,9 +61,9 @@ def run_of(site: Site) -> str:
 
 
 def stored(site: Site) -> rdflib.Graph:
-    """Return the graph of the one run of a project, as the store has it."""
+    """Return the graph of the one run of a project, as the store has it, but for associations."""
     ntriples = run_graph(Engine(site.project, None), run_of(site))
-    return rdflib.Graph().parse(data=ntriples.decode(), format="nt")
+    return rdflib.Graph().parse(data=b"".join(split([ntriples])).decode(), format="nt")
 
 
 def exported(site: Site, *options: str) -> str:
@@ -177,6 +180,44 @@ def test_prov_json_says_in_prov_what_happened(site: Site):
     }
     (acted,) = relations(c.PROV_DELEGATION)
     assert acted["delegate"].startswith("id:agent/")
+
+
+def associations(path: Path, form: str) -> list[tuple[str, str, str]]:
+    """Return each association that `prov` reads: activity, agent and plan."""
+    options = {"format": form} if form in ("json", "provn") else {"format": "rdf"}
+    if options["format"] == "rdf":
+        options["rdf_format"] = form
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what PROV-DM has no attribute for
+        document = ProvDocument.deserialize(path, **options)
+    records = [*document.get_records()]
+    for bundle in document.bundles:
+        records += bundle.get_records()
+    return sorted(
+        tuple(str(value and value.uri) for _, value in record.formal_attributes)
+        for record in records
+        if record.get_type() == c.PROV_ASSOCIATION
+    )
+
+
+def test_each_activity_has_an_association_of_its_own_in_every_format(source: Site, tmp_path: Path):
+    engine, run = Engine(source.project, None), run_of(source)
+    read = {}
+    for form, reader in (
+        ("prov-json", "json"), ("prov-n", "provn"), ("turtle", "turtle"), ("nquads", "nquads"),
+    ):  # fmt: skip
+        path = tmp_path / form
+        path.write_bytes(b"".join(text(engine, run, form, stored=False)))
+        read[form] = associations(path, reader)
+    first = read["prov-json"]
+    assert {form: found == first for form, found in read.items()} == dict.fromkeys(read, True)
+    graph = rdflib.Graph().parse(tmp_path / "turtle")
+    having = list(graph.subject_objects(rdflib.PROV.qualifiedAssociation))
+    assert len(having) > 5
+    assert len({association for _, association in having}) == len(having)
+    activities = {str(a) for a in graph.subjects(rdflib.RDF.type, rdflib.PROV.Activity)}
+    assert {activity for activity, _, _ in first} == activities
+    assert {str(activity) for activity, _ in having} <= activities
 
 
 def test_prov_n_is_what_the_recommendation_says(site: Site):
