@@ -10,7 +10,10 @@
     tracker  ALIVE                                   nothing was heard for long; needs no answer
     anyone   STATUS                                  of `sprov status`; answered with STATUS, JSON
 
-The first part of a message is its name; who does not know a name passes the message over.  A frame
+The first part of a message is its name, of capital letters; who does not know a name passes the
+message over, and a tracker counts it.  Fields are only ever added, at the end: who reads a HELLO or
+WELCOME of a newer version passes over those that it does not know.  What changes a frame's form
+raises the format version, which a tracker refuses in its answer to HELLO.  A frame
 is sent again until it is acknowledged, so it may arrive more than once; (log id, number) tells
 copies apart.
 
@@ -28,6 +31,9 @@ import msgspec
 
 HELLO, WELCOME, FRAME, ACK, REFUSED = b"HELLO", b"WELCOME", b"FRAME", b"ACK", b"REFUSED"
 STATUS, REJECTED, ALIVE = b"STATUS", b"REJECTED", b"ALIVE"
+
+NAMES = frozenset({HELLO, WELCOME, FRAME, ACK, REFUSED, STATUS, REJECTED, ALIVE})
+LONGEST_NAME = 16
 
 NO_LOG = bytes(16)
 """Log id of a collector's HELLO."""
@@ -59,3 +65,8 @@ def pack_keys(keys: Iterable[FrameKey]) -> bytes:
 
 def unpack_keys(data: bytes) -> Iterator[FrameKey]:
     return _KEY.iter_unpack(data)
+
+
+def is_new_name(part: bytes) -> bool:
+    """Tell whether a message's first part names what a newer version may say."""
+    return len(part) <= LONGEST_NAME and part.isalpha() and part.isupper() and part not in NAMES

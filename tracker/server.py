@@ -162,6 +162,9 @@ class Server:
             elif len(parts) == 2 and parts[1] == wire.STATUS:
                 self.admission.ask(sender, "STATUS", now)
                 self._send([sender, wire.STATUS, msgspec.json.encode(status())])
+            elif len(parts) > 1 and wire.is_new_name(parts[1]):  # a newer version says it
+                self.admission.ask(sender, "unknown message", now)
+                self.admission.refused_by["unknown message"] += 1
             else:
                 raise RefusedError("malformed")
         except StrangerError:

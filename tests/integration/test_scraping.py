@@ -86,7 +86,7 @@ def test_counts_of_both_daemons_are_scraped(scraped: Scraped):
     site = scraped.site
     connection = Connection(site.endpoint, hello(wire.NO_LOG, "", 0, ""))
     assert connection.wait(WAIT_S, zmq.POLLOUT)
-    assert connection.send([b"JUNK", b"", b"", b""])
+    assert connection.send([b"junk", b"", b"", b""])
     site.run("training.py")
     n_records = wait_until(lambda: scraped.scrape()["sprov_manager_records_total"][""])
     connection.close()
