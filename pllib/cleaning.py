@@ -30,6 +30,7 @@ from .records import (
     decode_raws,
 )
 from .redaction import MARK, Redactor, mark, redact
+from .secret_names import ALL, NOTHING
 
 STARTED_TAG, ENDED_TAG, USED_TAG, GENERATED_TAG, DECLARED_TAG, ADAPTED_TAG = 3, 4, 5, 6, 9, 10
 DIGESTED_TAG, IMPORTED_TAG, OUTCOME_TAG, FACTS_TAG, ACCOUNTED_TAG = 12, 13, 14, 15, 16
@@ -113,7 +114,7 @@ class Cleaner:
 
     def _default(self, fields: list[Any], found: list[Any], properties: Any) -> None:
         """Redact what an attribute with a secret's name is declared to be by default."""
-        if "default" in properties and self._redactor.is_secret(fields[3]):
+        if "default" in properties and self._redactor.secrecy(fields[3]) != NOTHING:
             secret = {**properties, "default": self.value(properties["default"], fields[3])}
             found[PROPERTIES_AT] = _pack(self.value(secret))
 
@@ -148,7 +149,7 @@ class Cleaner:
         return data if found == raws else _pack([msgspec.Raw(each) for each in found])
 
     def _encoded(self, raw: bytes, name: str) -> bytes:
-        if raw[0] in NUMBERS:
+        if raw[0] in NUMBERS and not self._hides_numbers(name):
             return raw
         try:
             value = _unpack(raw)
@@ -164,7 +165,7 @@ class Cleaner:
             for at, item in enumerate(items):
                 is_key = _is_mapping(data) and at % 2 == 0
                 key = _as_name(item) if is_key else key
-                own = key if self._redactor.is_secret(key) else name
+                own = key if self._redactor.secrecy(key) != NOTHING else name
                 found.append(self._encoded(item, "" if is_key else own))
             return data if found == items else head + b"".join(found)
         except (*UNDECODABLE, LookupError):
@@ -184,9 +185,10 @@ class Cleaner:
         return packed
 
     def value(self, value: Any, name: str = "") -> Any:
-        """Return a value without secrets; all texts in it are one if its name is a secret's."""
+        """Return a value without secrets; all texts in it may be one if its name is a secret's."""
         if type(value) in PLAIN:
-            return value
+            is_secret = type(value) in (int, float) and self._hides_numbers(name)
+            return self._number(value, name) if is_secret else value
         if isinstance(value, str):
             return self._cut(self._text(value, name), value)
         if isinstance(value, bytes):
@@ -195,17 +197,49 @@ class Cleaner:
             whole = value if found == text else _as_bytes(found)
             return whole[: len(value)] if self._shorten else whole
         if isinstance(value, dict):
-            return {
-                self.value(key): self.value(
-                    each, key if isinstance(key, str) and self._redactor.is_secret(key) else name
-                )
-                for key, each in value.items()
-            }
+            return self._mapping(value, name)
         if isinstance(value, list | tuple):
-            return type(value)([self.value(each, name) for each in value])
-        if isinstance(value, msgspec.msgpack.Ext) and value.code != EXT_BIG_INTEGER:
-            return self._extension(value, name)
-        return value
+            befores = ["", *value]
+            return type(value)(
+                [
+                    self._item(each, before, name)
+                    for each, before in zip(value, befores, strict=False)
+                ]
+            )
+        if not isinstance(value, msgspec.msgpack.Ext):
+            return value
+        if value.code == EXT_BIG_INTEGER:
+            return self._number(value, name) if self._hides_numbers(name) else value
+        return self._extension(value, name)
+
+    def _mapping(self, value: dict[Any, Any], name: str) -> dict[Any, Any]:
+        """Redact a mapping; ``{"name": "password", "value": ...}`` names its value, too."""
+        of_value = value.get("name", value.get("key"))
+        names = {"value": of_value} if isinstance(of_value, str) else {}
+        return {
+            self.value(key): self.value(each, self._nearest(names.get(key, key), name))
+            for key, each in value.items()
+        }
+
+    def _nearest(self, key: Any, name: str) -> str:
+        is_secret = isinstance(key, str) and self._redactor.secrecy(key) != NOTHING
+        return key if is_secret else name
+
+    def _item(self, value: Any, before: Any, name: str) -> Any:
+        """Redact an item of a list, which the one before it may name: ``["--password", ...]``."""
+        is_option = isinstance(before, str) and before.startswith("-")
+        if not is_option or self._redactor.secrecy(name) != NOTHING:
+            return self.value(value, name)
+        if isinstance(value, str):
+            return self._cut(self._redactor.word(value, before), value)
+        return self.value(value, self._nearest(before.lstrip("-"), name))
+
+    def _hides_numbers(self, name: str) -> bool:
+        return bool(name) and self._redactor.secrecy(name) == ALL
+
+    def _number(self, value: Any, name: str) -> str:
+        found = self._redactor.named(name, "0")
+        return found[: len(_pack(value)) - 1] if self._shorten else found
 
     def _extension(self, value: msgspec.msgpack.Ext, name: str) -> msgspec.msgpack.Ext:
         """Redact what is said of a file, a data set and so on; they are no secrets by name."""

@@ -20,89 +20,153 @@ import msgspec
 from .cleaning import Cleaner
 from .frame import record_bodies
 from .records import Context
-from .redaction import PARTS, Redactor
+from .redaction import Redactor
+from .secret_forms import (
+    COOKIE,
+    IN_LONG_WORD,
+    LOGIN,
+    LONG_WORD,
+    PRIVATE_KEY,
+    STRUCTURES,
+    TOKENS,
+)
+from .secret_names import NOTHING, PARTS, RANDOM, SHORT
 
 NAME_BYTES = 80
 _ALIKE = b"korsu"
-"""Letters that are taken for p, so that one look finds ghp_, gho_, ghu_, AKIA, ASIA and so on."""
-FOLD = bytes(
-    ord("p") if each in _ALIKE + _ALIKE.upper() else ord(chr(each).lower()) if each < 128 else each
-    for each in range(256)
+"""Letters that are taken for p, so that few looks find what differs in them alone."""
+
+
+def _folded(byte: int) -> int:
+    if not chr(byte).isascii() or not chr(byte).isalnum():
+        return byte if byte == ord("/") else ord("-")
+    return ord("p" if byte in _ALIKE + _ALIKE.upper() else chr(byte).lower())
+
+
+FOLD = bytes(map(_folded, range(256)))
+"""What bytes are taken for in the look: any sign but / ends a word, as - does."""
+_WORDS = bytes(
+    ord("a") if chr(byte).isascii() and (chr(byte).isalnum() or byte in b"_-") else 0
+    for byte in range(256)
 )
+_LONG_WORD = b"a" * LONG_WORD
+_AROUND, _FURTHER = 16, 8192
+"""Bytes before and behind a long word in which a token may have its hint, and its end."""
+_PLAIN_WORD = re.compile(rb"[0-9a-f-]+")
+"""Digests and UUIDs."""
+_LENGTH = re.compile(rb"(?:[\xd9\xc4]|[\xda\xc5].|[\xdb\xc6]...).\Z", re.DOTALL)
+"""A text's head, whose last byte may look like a letter.  Source: the msgpack specification."""
 _RUN = re.compile(rb"[A-Za-z0-9_.-]*")
-ALONE = re.compile(rb"[A-Za-z0-9_.-]?(?:key|token|pass|pwd)[_.-]*", re.I)
+ALONE = re.compile(rb"[A-Za-z0-9_.-]?(?:key|token|pass|pwd|pin|pw)[_.-]*", re.I)
 """What is a secret's name with a word before it, perhaps beyond a space."""
 _IN_NAMES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
 
 
 class Marker(NamedTuple):
-    """What a secret has in it: folded bytes, and what must be there in truth; a name if None."""
+    """What a secret has in it."""
 
     folded: bytes
-    regex: re.Pattern[bytes] | None
+    near: re.Pattern[bytes] | None
+    """What must be there in truth."""
+    is_name: bool = False
+    """It is a part of a name, which tells more."""
+    is_exact: bool = False
+    """It is looked for as it is, not folded."""
 
 
-def _marker(text: str, regex: str = "") -> Marker:
-    return Marker(text.encode().translate(FOLD), re.compile(regex.encode(), re.I))
+def _markers() -> Iterator[Marker]:
+    """Yield what is looked for; a hint with a part of a secret's name needs no look of its own."""
+    hints = {hint: form.near for form in (PRIVATE_KEY, COOKIE, *STRUCTURES) for hint in form.hints}
+    for hint, near in hints.items():
+        if not hint.rstrip("=").endswith(PARTS):
+            yield _marker(hint, near)
+    for option in ("-u ", "\xa2-u"):
+        near = LOGIN.near if option[0] == "-" else f"\xa2{LOGIN.near}"
+        yield Marker(option.encode("latin-1"), _compiled(near), is_exact=True)
+    yield from (_marker(hint, LOGIN.near) for hint in LOGIN.hints if hint != "-u")
+    yield from (Marker(_fold(part), None, is_name=True) for part in PARTS)
+    for part in SHORT:
+        yield Marker(_fold(f"{part}-"), _short(part), is_name=True)
 
 
-MARKERS = (
-    _marker("-----begin", r"-----BEGIN [A-Z ]*PRIVATE KEY"),
-    _marker("akia", r"A[KS]IA[A-Z2-7]{16}"),
-    _marker("ghp_", r"gh[oprsu]_[A-Z0-9]{36}"),
-    _marker("github_pat_"),
-    _marker("glpat-"),
-    _marker("gldt-"),
-    _marker("glrt-"),
-    _marker("hf_", r"hf_[A-Z]{34}"),
-    _marker("xox", r"xox[abeoprs]-[A-Z0-9-]{10}"),
-    _marker("hooks.slack.com/"),
-    _marker("sk-", r"sk-[A-Z0-9_-]{20}"),
-    _marker("aiza", r"AIza[A-Z0-9_-]{35}"),
-    _marker("pypi-age"),
-    _marker("eyj", r"eyJ[A-Z0-9_-]{8}"),
-    _marker("bearer", r"bearer\s{1,4}\S{16}"),
-    _marker("authorization"),
-    _marker("://", r"://[^\s/:@?#\"'<>]{0,400}(?::[^\s/@\"'<>]{1,400})?@"),
-    _marker("sig=", r"sig=\S{4}"),
-    _marker("ignature=", r"ignature=\S{4}"),
-    _marker("x-amz-"),
-    _marker("x-goog-"),
-    _marker("accessid=", r"accessid=\S{4}"),
-    _marker("accesskeyid=", r"accesskeyid=\S{4}"),
-    *(Marker(part.encode().translate(FOLD), None) for part in PARTS),
-)
-"""At least one in each secret that `pllib.redaction` knows."""
+def _short(part: str) -> re.Pattern[bytes]:
+    """Return where a short part ends a name: few places where random numbers happen to have it."""
+    either = f"(?:{part}|{part.upper()}|{part.capitalize()})"
+    regex = (
+        rf"(?<=[\xa2\xa3_.:-]){either}(?=[\x80-\xbf\xd9-\xdd\xc4\xca-\xd3=:\"\s])"
+        rf"|(?<=[\"']){either}(?=[\"'])|(?<=\s){either}(?==)"
+    )
+    return re.compile(regex.encode("latin-1"))
 
 
-def _finder() -> Callable[[bytes, bytes], Iterator[int]]:
-    """Return what yields where some bytes are in others."""
+def _marker(hint: str, near: str) -> Marker:
+    return Marker(_fold(hint), _compiled(near or re.escape(hint)))
+
+
+def _fold(text: str) -> bytes:
+    return text.encode("latin-1").translate(FOLD)
+
+
+def _compiled(regex: str) -> re.Pattern[bytes]:
+    return re.compile(regex.encode("latin-1"), re.I)
+
+
+MARKERS = tuple(_markers())
+"""At least one in each secret that `pllib.redaction` knows, but for tokens in long words."""
+_TOKEN_HINTS = tuple((hint.encode(), form) for form in TOKENS for hint in form.hints)
+
+
+def _search() -> Callable[[bytes], Callable[[bytes, int], int]]:
+    """Return what makes of bytes what tells where others are in them from a place on, or -1."""
     try:
         memmem = ctypes.CDLL(None).memmem
     except (OSError, AttributeError):  # a C library without it
-
-        def find(data: bytes, wanted: bytes) -> Iterator[int]:
-            at = data.find(wanted)
-            while at >= 0:
-                yield at
-                at = data.find(wanted, at + 1)
-
-        return find
+        return lambda data: data.find
     memmem.restype = ctypes.c_void_p
     memmem.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
 
-    def search(data: bytes, wanted: bytes) -> Iterator[int]:
+    def searcher(data: bytes) -> Callable[[bytes, int], int]:
         base, length = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0, len(data)
-        found = memmem(base, length, wanted, len(wanted))
-        while found:
-            at = found - base
-            yield at
-            found = memmem(base + at + 1, length - at - 1, wanted, len(wanted))
 
-    return search
+        def find(wanted: bytes, start: int) -> int:
+            found = memmem(base + start, length - start, wanted, len(wanted))
+            return found - base if found else -1
+
+        return find
+
+    return searcher
 
 
-_occurrences = _finder()
+_searcher = _search()
+
+
+def _occurrences(data: bytes, wanted: bytes) -> Iterator[int]:
+    find = _searcher(data)
+    at = find(wanted, 0)
+    while at >= 0:
+        yield at
+        at = find(wanted, at + 1)
+
+
+def _has_token(payload: bytes) -> bool:
+    """Tell whether a long word is a token, as far as its form tells."""
+    words = payload.translate(_WORDS)
+    find = _searcher(words)
+    seen: set[bytes] = set()
+    at = find(_LONG_WORD, 0)
+    while at >= 0:
+        found = IN_LONG_WORD.match(payload, at)
+        end = found.end() if found else at + LONG_WORD
+        if payload[at - 1 : at] == b"." or not _PLAIN_WORD.fullmatch(payload, at, end):
+            near = payload[max(at - _AROUND, 0) : end + _AROUND]
+            if near not in seen and any(
+                hint in near and form.in_bytes.search(payload, max(at - _AROUND, 0), end + _FURTHER)
+                for hint, form in _TOKEN_HINTS
+            ):
+                return True
+            seen.add(near)
+        at = find(_LONG_WORD, end)
+    return False
 
 
 class Sweeper:
@@ -140,27 +204,37 @@ class Sweeper:
         return msgspec.structs.replace(context, **{**found, "tags": tuple(found["tags"])})
 
     def _may_have(self, payload: bytes) -> bool:
+        return self._has_marker(payload) or _has_token(payload)
+
+    def _has_marker(self, payload: bytes) -> bool:
         folded = payload.translate(FOLD)
-        known: dict[bytes, bool] = {}
-        for wanted, regex in self._markers:
-            for at in _occurrences(folded, wanted):
-                if regex is not None:
-                    if regex.match(payload, at):
-                        return True
+        known: dict[bytes, tuple[bool, bool, bool]] = {}
+        for marker in self._markers:
+            for at in _occurrences(payload if marker.is_exact else folded, marker.folded):
+                if marker.near is not None and not marker.near.match(payload, at):
                     continue
+                if not marker.is_name:
+                    return True
                 name = _name_around(payload, at)
                 if name not in known:
-                    text = name.decode()
-                    known[name] = any(map(self._redactor.is_secret, (text, text[1:])))
-                if known[name] or (ALONE.fullmatch(name) and self._is_last(payload, at)):
+                    known[name] = self._ways(name.decode())
+                if any(known[name]) and _is_whole(payload, at, name, known[name]):
+                    return True
+                if ALONE.fullmatch(name) and self._is_last(payload, at):
                     return True
         return False
+
+    def _ways(self, name: str) -> tuple[bool, bool, bool]:
+        """Tell whether a name is a secret's, and is so without its first or last letter."""
+        names = (name, name[1:], name[:-1])
+        first, second, third = (self._redactor.secrecy(each) != NOTHING for each in names)
+        return first, second, third
 
     def _is_last(self, payload: bytes, at: int) -> bool:
         """Tell whether a word makes a secret's name with what is before it, such as a space."""
         before = payload[max(at - NAME_BYTES, 0) : at].decode("ascii", "replace")
         stop = _RUN.match(payload, at, at + NAME_BYTES)
-        return self._redactor.is_secret(before + (stop[0].decode() if stop else ""))
+        return self._redactor.secrecy(before + (stop[0].decode() if stop else "")) > RANDOM
 
     def _swept(self, payload: bytes, *, shorten: bool) -> bytes:
         one = Cleaner(self._redactor, shorten=shorten)
@@ -178,7 +252,17 @@ def _own_marker(name: str) -> Marker:
     first, *others = (re.escape(word.encode()) for word in name.split("_"))
     folded = name.split("_")[0].encode().translate(FOLD)
     regex = rb"[^A-Za-z0-9]*".join([first, *others])
-    return Marker(folded, re.compile(regex, re.I) if others else None)
+    return Marker(folded, re.compile(regex, re.I), is_name=not others)
+
+
+def _is_whole(payload: bytes, at: int, name: bytes, ways: tuple[bool, bool, bool]) -> bool:
+    """Tell whether a letter that must go is none: a text's length before it, a record's behind."""
+    start = payload.rfind(name, max(at - NAME_BYTES, 0), at + len(name))
+    as_it_is, without_first, without_last = ways
+    if as_it_is or (without_first and _LENGTH.search(payload, max(start - 4, 0), start + 1)):
+        return True
+    end = start + len(name)
+    return without_last and payload[end + 1 : end + 3] == b"\0\0"
 
 
 def _name_around(payload: bytes, at: int) -> bytes:

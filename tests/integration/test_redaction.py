@@ -17,7 +17,7 @@ from pllib.log import LogReader
 
 WHERE = (
     "study", "tag", "fact", "fact_name", "setting", "path", "url", "value", "nested", "bearer",
-    "error", "aws",
+    "error", "aws", "config", "argv", "stage", "model", "adapted", "trial", "pin",
 )  # fmt: skip
 COUNTED = [
     ("error", "clean", "password", 1),
@@ -28,10 +28,14 @@ COUNTED = [
     ("name", "tag", "password", 1),
     ("path", "", "token", 1),
     ("value", "api_key", "api_key", 1),
+    ("value", "argv", "password", 1),
     ("value", "aws", "aws_access_key_id", 1),
     ("value", "db.password", "password", 1),
+    ("value", "hub.token", "token", 1),
     ("value", "nested", "secret", 1),
     ("value", "note", "bearer", 1),
+    ("value", "pin", "pin", 1),
+    ("value", "token", "token", 3),  # a stage's hyperparameter and its model's are one value now
     ("value", "url", "url_password", 1),
 ]
 
@@ -45,6 +49,7 @@ def _made(nth: int) -> str:
 def secrets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     found = {name: _made(nth) for nth, name in enumerate(WHERE)}
     found["aws"] = "AKIA" + "".join(random.Random(1).choices("ABCDEFGH234567", k=16))
+    found["pin"] = str(random.Random(1).randrange(10**11, 10**12))
     path = tmp_path_factory.mktemp("outside") / "secrets.json"
     path.write_text(json.dumps(found))
     found["file"] = str(path)

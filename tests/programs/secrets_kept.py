@@ -21,9 +21,23 @@ def capture(secret: dict[str, str]) -> None:
         name="leaky",
         tags=(f"password={secret['tag']}", "plain"),
         facts={"endpoint": f"https://bob:{secret['fact']}@host/", "api_key": secret["fact_name"]},
-        config={"lr": 0.1, "db": {"password": secret["setting"]}},
+        config={
+            "lr": 0.1,
+            "db": {"password": secret["setting"]},
+            "hub": {"token": secret["config"]},
+            "argv": ["--password", secret["argv"]],
+            "pin": int(secret["pin"]),
+        },
     ) as session:
-        with session.stage("training", "fit") as fit:
+        with session.stage(
+            "training",
+            "fit",
+            hyperparameters={"token": secret["stage"]},
+            model_hyperparameters={"token": secret["model"]},
+        ) as fit:
+            fit.hyperparameter("token", secret["adapted"])
+            with fit.trial("t", {"token": secret["trial"]}):
+                pass
             Path(f"token={secret['path']}").write_text("x")
             fit.used(url=f"s3://k:{secret['url']}@bucket/x", api_key=secret["value"], n_tokens=512)
             fit.used(nested={"a": [{"secret": secret["nested"], "n": 1}]}, aws=secret["aws"])

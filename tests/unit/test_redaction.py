@@ -17,6 +17,7 @@ from pllib.errors import SettingsError
 from pllib.frame import frame_of, record_bodies
 from pllib.launch import process
 from pllib.log import Owner, unpack_frame
+from pllib.patterns import compiled
 from pllib.records import (
     EXT_FILE,
     Accounted,
@@ -36,7 +37,8 @@ from pllib.records import (
     decode_values,
     encode,
 )
-from pllib.redaction import Redactor, compiled, load, marks_in, redact
+from pllib.redaction import Redactor, load, marks_in, redact
+from pllib.secret_names import NOTHING, TEXTS
 from pllib.shape import Shapes
 from pllib.spool import Chunk, Spool
 from pllib.sweeping import Sweeper
@@ -82,6 +84,28 @@ WITH_SECRETS = {
     f"login failed for password={SECRET}, twice": "password",
     f"Authorization: Bearer {SECRET}{SECRET}": "bearer",
     f"authorization: Basic {SECRET}": "authorization",
+    f"x --pass {SECRET}": "pass",
+    f"x --pw {SECRET}": "pw",
+    f"x --pin {SECRET}": "pin",
+    f"x --credential={SECRET}": "credential",
+    f"curl -u ada:{SECRET} https://host": "password",
+    f"curl --user=ada:{SECRET}": "password",
+    f"http --auth 'ada:{SECRET}' host": "password",
+    f"curl --cookie sid={SECRET}": "cookie",
+    f"Cookie: sid={SECRET}; csrf={SECRET}": "cookie",
+    f"curl -H 'X-Api-Key: {SECRET}'": "x_api_key",
+    f"sbatch --export=ALL,WANDB_API_KEY={SECRET} job": "wandb_api_key",
+    f"singularity run --env=DB_PASSWORD={SECRET} x": "db_password",
+    f"Server=db;Uid=ada;Pwd={SECRET}": "pwd",
+    f"AccountName=a;AccountKey={SECRET}==": "accountkey",
+    f"pass={SECRET}": "pass",
+    f"smtp_pass: {SECRET}": "smtp_pass",
+    f"{{'dbPass': '{SECRET}'}}": "dbpass",
+    f"password => '{SECRET}'": "password",
+    f"passwords=['{SECRET}']": "passwords",
+    f"MAPBOX_TOKEN={SECRET}{SECRET}": "mapbox_token",
+    f"kaggle_key: {SECRET}{SECRET}": "kaggle_key",
+    f"api_keys={SECRET}": "api_keys",
 }
 CLEAN = (
     "n_tokens=512", "tokenizer=gpt2", "token_ids: [1, 2]", "eos_token=</s>", "pad_token_id=0",
@@ -93,6 +117,14 @@ CLEAN = (
     "api_key=<your key>", "password=args.password", "secret: null", "task-based", "disk-usage",
     "monkey", "mask-rcnn-resnet50-fpn-coco-2017x", "", "-", "=", "bearer of news", "passes: 5",
     "torch.nn.functional.scaled_dot_product_attention", "compass=north", "[redacted:password]",
+    "n_pass=3", "pass=3", "token=5", "pin_memory=True", "use_auth_token: True", "token: null",
+    "pad_token: '[PAD]'", '"mask_token": "<mask>"', "cls_token=CLS", "next_token: the",
+    "token='<|endoftext|>'", "bos_token_id=50256", "mapbox_token=here", "num_tokens=1e6",
+    "PWD=/home/ada OLDPWD=/tmp", "first pass: loss 0.3", "--low-pass 50", "forward_pass=train",
+    "docker run -u 1000:1000 x", "rsync -u host:/data .", "python -u train.py", "--user ada",
+    "ssh -p 22 -u http://x/y", "cache_key=abcdef0123456789abcdef0123456789", "gpio_pin=high",
+    "ssl_key=/etc/ssl/host.pem", "bypass=yes", "monkey=banana123456789012", "cookies=True",
+    "--use-auth-token --lr 0.1", "spin=up", "tokens: [the, cat]", "author=ada:x",
 )  # fmt: skip
 
 
@@ -122,6 +154,60 @@ def test_the_word_after_a_secret_option_is_one() -> None:
         "x", "--password", "[redacted:password]", "--n-tokens", "5", "--api-key=[redacted:api_key]",
         "--secret", "-v",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["x", "--password", SECRET], ["x", "--pass", SECRET], ["x", "--pw", SECRET],
+        ["x", "--pin", "1234"], ["curl", "-u", f"ada:{SECRET}"], ["x", f"--auth=ada:{SECRET}"],
+        ["x", "--cookie", f"sid={SECRET}"], ["x", 0.1, "--secret", [SECRET]],
+    ],
+)  # fmt: skip
+def test_an_option_and_its_value_may_be_items_of_a_list(words: list[Any]) -> None:
+    payload = _payload(
+        Signature(0, "run", "w", ("argv",)), Used(0, 0, 0, encode_list([{"argv": words}]))
+    )
+    swept = Sweeper(Redactor()).sweep(payload)
+    assert SECRET.encode() not in swept and b"1234" not in swept
+    (found,) = decode_values(_records(swept)[1].values)
+    assert len(found["argv"]) == len(words)
+    assert found["argv"][0] == words[0]
+
+
+def test_words_that_are_no_secrets_stay_in_a_list() -> None:
+    words = ["-u", "1000:1000", "--token", 5, "--pad-token", "[PAD]", "--use-auth-token", "--lr"]
+    values = encode_list([words, {"key": "lr", "value": "x"}])
+    payload = _payload(Signature(0, "run", "w", ("a", "b")), Used(0, 0, 0, values))
+    assert Sweeper(Redactor()).sweep(payload) == payload
+
+
+PREFIXES = ["", "hp:", "mhp:", "hp:hub.", "db."]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("name", ["token", "pass", "pwd", "pw", "pin", "credential", "cookie"])
+def test_a_name_is_a_secrets_wherever_it_stands(prefix: str, name: str) -> None:
+    """Alone, as a hyperparameter's, at the end of a dotted one, in a mapping, as a name's value."""
+    values = [SECRET, {name: SECRET}, [{"name": name, "value": SECRET}], {"x": [{name: [SECRET]}]}]
+    for value in values:
+        named = (prefix + name if value is SECRET else "x",)
+        payload = _payload(Signature(0, "run", "w", named), Used(0, 0, 0, encode_list([value])))
+        assert SECRET.encode() not in Sweeper(Redactor()).sweep(payload), (named, value)
+
+
+@pytest.mark.parametrize("number", [7, 1234, 123456789, -5.5, 2**80])
+@pytest.mark.parametrize("room", [0, 1 << 30])
+def test_a_number_is_a_secret_under_a_name_that_means_nothing_else(number: Any, room: int) -> None:
+    plain = ("token", "pass", "n_pins", "pin_memory", "secret", "max_tokens", "seed")
+    names = ("password", "pin", "x", *plain)
+    values = [number, number, {"passcode": number}, *[number] * len(plain)]
+    payload = _payload(Signature(0, "run", "w", names), Used(0, 0, 0, encode_list(values)))
+    swept = Sweeper(Redactor()).sweep(payload, room)
+    found = decode_values(_records(swept)[1].values)
+    assert found[3:] == values[3:]
+    assert len(swept) <= max(len(payload), room)
+    assert not {number} & {found[0], found[1], found[2]["passcode"]}
 
 
 @given(st.text())
@@ -352,7 +438,8 @@ def test_a_name_may_have_any_letters() -> None:
     assert redactor.names == {"пароль", "schlüssel_wort", "mass"}
     assert redactor.text("maß=abc") == "maß=[redacted:maß]"
     assert redactor.text("Пароль=abc") == "Пароль=[redacted:пароль]"
-    assert redactor.is_secret("SCHLÜSSEL-WORT") and not redactor.is_secret("wort")
+    assert redactor.secrecy("SCHLÜSSEL-WORT") == TEXTS
+    assert redactor.secrecy("wort") == NOTHING
     names = ("мой_пароль", "пароль_password", "x")
     values = [b"\xffabc", b"\xffdef", {"ПАРОЛЬ": "ghi", "schlu\u0308ssel wort": "jkl"}]
     payload = _payload(Signature(0, "run", "w", names), Used(0, 0, 0, encode_list(values)))
