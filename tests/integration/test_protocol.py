@@ -10,6 +10,7 @@ import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,11 +19,12 @@ import pytest
 import zmq
 from harness import TRANSFORMATIONS, Site, wait_until
 
-from pllib import wire
+from pllib import linked, managers, wire
 from pllib.log import FORMAT_VERSION, Frame, frame_key, frame_of, unpack_frame
 from pllib.project import update_endpoint
 from pllib.records import AnyRecord, Transformation, encode
 from sprov.daemonlogs import Reader
+from tracker import handover, tables
 from tracker.server import new_keys
 
 RECORDING = json.loads(
@@ -112,6 +114,20 @@ class TestTracker:
         assert (name, keys) == (wire.REFUSED, b"")
         assert reason == b"log format 2, this tracker takes 1"
         wait_until(lambda: "HELLO" in refusals(serving))
+
+
+def test_a_batch_of_another_version_is_refused_and_waits(serving: Site):
+    """The tracker tries again, until tracker and manager are of one version."""
+    ask = partial(managers.request, serving.endpoint, timeout_s=WAIT_MS / 1000)
+    asked = ask("GET", f"/v1/watermarks?journal={'0' * 32}")
+    instance = msgspec.json.decode(asked.body)["instance"]
+    batch = tables.Tables().batch("0" * 32, "1" * 32, [0])
+    newer = linked.encode_batch(msgspec.structs.replace(batch, version=linked.WIRE_VERSION + 1))
+    headers = {"Content-Type": "application/msgpack", "If-Match": f'"{instance}"'}
+    reply = ask("POST", "/v1/provenance", newer, headers)
+    assert reply.status == 409
+    assert reply.status not in handover.FINAL
+    assert "Restart tracker and manager" in msgspec.json.decode(reply.body)["hint"]
 
 
 def newer_frame(log_id: bytes) -> Frame:
