@@ -17,6 +17,7 @@ from anyio.to_thread import run_sync
 from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 
+from pllib import proofs
 from pllib.identity import iri
 from pllib.linked import WIRE_VERSION, Accepted, batch_version, decode_batch
 
@@ -32,7 +33,7 @@ from .store.walk import Direction
 from .workers import Workers
 from .writer import Writer
 
-OPEN_PATHS = ("/healthz", "/readyz", "/openapi.json", *resources.OPEN_PATHS)
+OPEN_PATHS = ("/healthz", "/readyz", "/openapi.json", proofs.PATH, *resources.OPEN_PATHS)
 FLUSH_TIMEOUT_S = 60.0
 MOST_FLUSHES = 8
 """That wait at once: each has a thread, of which 40 are shared by all that is no query."""
@@ -40,16 +41,22 @@ MOST_FLUSHES = 8
 Identity = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 Positive = Annotated[int | None, Query(ge=0)]
 Timeout = Annotated[float, Query(gt=0)]
+Nonce = Annotated[str, Query(pattern=proofs.NONCE)]
 
 
 def make_app(
-    writer: Writer, workers: Workers, series: Folder, ask_metrics: Callable[[], str]
+    writer: Writer,
+    workers: Workers,
+    series: Folder,
+    ask_metrics: Callable[[], str],
+    prove: Callable[[str], str],
 ) -> FastAPI:
     """Return the application, which answers whoever asks: see `manager.protection`.
 
     Args:
         series: The folder of the project's series.
         ask_metrics: Returns what `/metrics` answers, and may take a while.
+        prove: Answers a challenge (`pllib.proofs`).
     """
     app = FastAPI(title="sprov manager", version="1", docs_url=None, redoc_url=None)
     instance = os.urandom(8).hex()
@@ -172,6 +179,11 @@ def make_app(
         if run_of(name) is None or not (series / name).is_file():
             return problem(404, "there is no such file of points", "It may be superseded")
         return FileResponse(series / name)
+
+    @app.get(proofs.PATH)
+    async def proof(nonce: Nonce) -> Response:
+        """Prove to a client that has the token, and has not sent it, that this is its manager."""
+        return JSONResponse({"proof": prove(nonce)})
 
     @app.get("/healthz")
     async def healthz() -> Response:

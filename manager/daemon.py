@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from pllib import launch
+from pllib import launch, proofs
 from pllib.daemonlog import attach, note, versions
 from pllib.delivery import ask_status
 from pllib.errors import Error, UnavailableError
@@ -78,7 +78,7 @@ class Manager:
         self.workers = Workers([script, "manager", "worker"], project.snapshots, self._querying)
         self._token = secrets.token_urlsafe(32)
         self._protection = Protection(
-            make_app(self.writer, self.workers, project.series, self._metrics),
+            make_app(self.writer, self.workers, project.series, self._metrics, self._prove),
             token=self._token,
             hosts=host_names(listening, settings.hosts),
             open_paths=OPEN_PATHS,
@@ -95,6 +95,9 @@ class Manager:
             return f"unix://{name}"
         scheme = "https" if self._certificate else "http"
         return f"{scheme}://{authority(self._listening.advertised, name[1])}"
+
+    def _prove(self, nonce: str) -> str:
+        return proofs.prove(self._token, nonce, self.url)
 
     def run(self, on_ready: threading.Event | None = None) -> None:
         """Serve until `stop`, then commit what was taken in, for some time, and make a snapshot.

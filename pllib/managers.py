@@ -1,26 +1,37 @@
 """Ask a manager, wherever it listens: over HTTP, HTTPS or a Unix socket.
 
-Over HTTPS the one certificate is trusted that the endpoint file gives, be it self-signed: it is
-compared byte by byte before anything is sent, so neither names, dates nor authorities matter.
+It proves itself on each connection before anything is sent.  Over HTTPS the one certificate is
+trusted that the endpoint file gives, be it self-signed: it is compared byte by byte, so neither
+names, dates nor authorities matter.  Without, it answers a challenge (`pllib.proofs`).
 Proxies that the environment names are not used: the token is for the manager alone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import ipaddress
+import json
 import socket
 import ssl
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from . import launch
+from . import launch, proofs
 from .errors import UnavailableError
 from .project import Endpoint
 from .sharing import check_private
 
 CONNECT_TIMEOUT_S = 5.0
+"""To connect, and then for the manager to prove itself, however slowly an answer trickles in."""
 UNIX = "unix://"
+MOST_PROOF_BYTES = 1024
+MOST_ANSWER_BYTES = 2 << 30
+"""Of an answer that is kept in memory."""
+_PIECE_BYTES = 1 << 20
 
 
 class NotTheManagerError(UnavailableError):
@@ -64,11 +75,12 @@ class _Pinned(http.client.HTTPSConnection):
             raise _StrangerError("it has another certificate")
 
 
-class _StrangerError(ssl.SSLError):
-    """Says what is not as it should be."""
+class _StrangerError(Exception):
+    """Says by what it is seen that another answers."""
 
-    def __str__(self) -> str:
-        return str(self.args[0])
+
+_EXPECTED = (OSError, ValueError, UnavailableError, http.client.HTTPException, _StrangerError)
+"""What may come of an address that anybody may have."""
 
 
 def connect(endpoint: Endpoint, timeout_s: float) -> http.client.HTTPConnection:
@@ -81,20 +93,83 @@ def connect(endpoint: Endpoint, timeout_s: float) -> http.client.HTTPConnection:
         NotTheManagerError: It has another certificate than the endpoint file says.
         UnavailableError: It can't be reached.
     """
+    connection = None
     try:
         connection = _new(endpoint, min(timeout_s, CONNECT_TIMEOUT_S))
+        connection.auto_open = 0  # what http.client connects by itself has not proved itself
         connection.connect()
-    except ssl.SSLEOFError as exc:  # it ended, or was ended, before it said who it is
-        raise _silent(endpoint, exc) from None
-    except ssl.SSLError as exc:
-        raise NotTheManagerError(
-            f"{endpoint.manager} is not the manager that the endpoint file means: {exc}",
-            "If it was started anew with another, try again; else somebody took its place",
-        ) from None
-    except (OSError, ValueError, UnavailableError, http.client.HTTPException) as exc:
-        raise _silent(endpoint, exc) from None
+        if not isinstance(connection, _Pinned):
+            with _within(connection, min(timeout_s, CONNECT_TIMEOUT_S)):
+                _challenge(connection, endpoint)
+    except _EXPECTED as exc:
+        if connection is not None:
+            connection.close()
+        raise _unproved(endpoint, exc) from None
     connection.sock.settimeout(timeout_s)
     return connection
+
+
+def _unproved(endpoint: Endpoint, exc: Exception) -> UnavailableError:
+    """Return what to say of who did not prove to be the manager, or did not answer."""
+    is_silence = isinstance(exc, ssl.SSLEOFError | http.client.RemoteDisconnected)
+    if is_silence or not isinstance(exc, ssl.SSLError | http.client.HTTPException | _StrangerError):
+        return _silent(endpoint, exc)
+    reason = "it does not speak HTTP" if isinstance(exc, http.client.HTTPException) else exc
+    return NotTheManagerError(
+        f"{endpoint.manager} is not the manager that the endpoint file means: {reason}",
+        "If it was started anew with another, try again; else somebody took its place",
+    )
+
+
+@contextlib.contextmanager
+def _within(connection: http.client.HTTPConnection, seconds: float) -> Iterator[None]:
+    """End a connection after so long: the time limit of a socket is for each byte anew."""
+    sock = connection.sock
+
+    def end() -> None:
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, end)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _challenge(connection: http.client.HTTPConnection, endpoint: Endpoint) -> None:
+    """Have the manager prove that it knows the token, which is not sent.
+
+    Raises:
+        _StrangerError: It does not.
+    """
+    if not endpoint.token:
+        raise _StrangerError("the file has neither certificate nor token to know it by")
+    if not isinstance(connection, _Unix) and not is_loopback(connection.sock.getpeername()[0]):
+        raise _StrangerError("it is on the network and has no certificate")
+    nonce = proofs.new_nonce()
+    connection.request("GET", f"{proofs.PATH}?nonce={nonce}")
+    answer = connection.getresponse()
+    given = _proof_in(answer.read(MOST_PROOF_BYTES))
+    is_whole = answer.status == http.client.OK and answer.isclosed()
+    if not is_whole or not proofs.is_proof(given, endpoint.token, nonce, endpoint.manager):
+        raise _StrangerError("it can't prove that it knows the token, which was not sent")
+
+
+def _proof_in(body: bytes) -> object:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return found.get("proof") if isinstance(found, dict) else None
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether an IP address, as sockets name it, leads to this node alone."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    of_v4 = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return (of_v4 or found).is_loopback
 
 
 def _new(endpoint: Endpoint, timeout_s: float) -> http.client.HTTPConnection:
@@ -169,12 +244,29 @@ def read(endpoint: Endpoint, answer: http.client.HTTPResponse) -> Reply:
     """Return an answer with its body.
 
     Raises:
-        UnavailableError: It is not whole.
+        UnavailableError: It is not whole, or too large.
     """
+    pieces: list[bytes] = []
+    n_bytes = 0
     try:
-        return Reply(answer.status, answer.headers.get_content_type(), answer.read())
-    except (OSError, http.client.HTTPException) as exc:
+        while piece := answer.read(_PIECE_BYTES):  # all at once takes the memory that it claims
+            pieces.append(piece)
+            n_bytes += len(piece)
+            if n_bytes > MOST_ANSWER_BYTES:
+                raise UnavailableError(
+                    f"the answer of {endpoint.manager} is larger than {MOST_ANSWER_BYTES} bytes",
+                    "Ask for less",
+                )
+    except (OSError, ValueError, http.client.HTTPException) as exc:
         raise _silent(endpoint, exc) from exc
+    if answer.length:
+        cut = http.client.IncompleteRead(b"", answer.length)
+        raise _silent(endpoint, cut) from cut
+    return Reply(answer.status, answer.headers.get_content_type(), b"".join(pieces))
+
+
+_CLOSED = (ConnectionError, http.client.BadStatusLine, http.client.NotConnected)
+"""What is raised where a kept connection was closed meanwhile."""
 
 
 class Caller:
@@ -209,7 +301,7 @@ class Caller:
         except UnavailableError as exc:
             self.close()
             broken = exc.__cause__
-            if kept and isinstance(broken, ConnectionError | http.client.BadStatusLine):
+            if kept and isinstance(broken, _CLOSED):
                 return self.request(endpoint, method, path, body, headers)
             raise
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import json
 import os
 import re
 import stat
@@ -67,12 +66,11 @@ def ask(engine: Engine, named: Named, given: Mapping[str, str]) -> tuple[list[st
 
 
 def _rows(engine: Engine, sparql: str) -> tuple[list[str], list[Row]]:
-    _, body = engine.answer(sparql, ["json"])
-    found = json.loads(body)
-    columns = list(found["head"]["vars"])
+    found = engine.table(sparql)
+    columns = found.head.vars
     return columns, [
         {name: _python(row[name]) if name in row else None for name in columns}
-        for row in found["results"]["bindings"]
+        for row in found.rows
     ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -15,9 +14,10 @@ from pllib.errors import QueryError
 from pllib.project import find
 
 from .endings import LINEAGES, PICTURE, POINTS, chosen
-from .engine import MEDIA, Engine
+from .engine import Engine
 from .engines import engine_for, everywhere, job_option
 from .freshness import as_of, in_iso
+from .replies import MEDIA, decode_table
 
 FORMATS = click.Choice(["table", "json", "csv"])
 DIRECTIONS: tuple[Literal["up"], Literal["down"]] = ("up", "down")
@@ -83,16 +83,14 @@ def _print_answer(asked: Engine, text: str, form: str) -> None:
             for piece in pieces:
                 sys.stdout.buffer.write(piece)
             return
-        found = json.loads(b"".join(pieces))
-    if "boolean" in found:
-        click.echo("yes" if found["boolean"] else "no")
+        found = decode_table(b"".join(pieces), asked.place)
+    if found.boolean is not None:
+        click.echo("yes" if found.boolean else "no")
         return
     from .tables import print_table
 
-    rows = [
-        {name: cell["value"] for name, cell in row.items()} for row in found["results"]["bindings"]
-    ]
-    print_table(rows, found["head"]["vars"])
+    rows = [{name: cell["value"] for name, cell in row.items()} for row in found.rows]
+    print_table(rows, found.head.vars)
 
 
 @click.command()
@@ -117,8 +115,7 @@ def runs(form: str, live: bool, job: str | None) -> None:
     else:
         known = everywhere(find(), live=live)
         found = [row for row, _ in known.rows]
-        for said in known.silent:
-            click.echo(f"sprov: {said}", err=True)
+        known.warn()
     if form == "table":
         columns = [name for name in columns if any(row[name] is not None for row in found)]
         columns = [name for name in columns if name != "ranks_seen"]

@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from pllib import managers
-from pllib.errors import Error, QueryError, UnavailableError
-from pllib.project import Endpoint, Project, choose_endpoint, read_endpoint
+from pllib.errors import QueryError, UnavailableError
+from pllib.project import Endpoint, Project, choose_endpoint
 
 from .freshness import wait_until_visible
+from .reached import reach, warn_of_unreached
+from .replies import (
+    MEDIA,
+    OF_RUN,
+    Table,
+    check_media,
+    decode_object,
+    decode_rows,
+    decode_table,
+    refusal,
+)
 
 if TYPE_CHECKING:
     from manager.store.described import Trace
     from manager.store.questions import Question
     from manager.store.replying import Reply
 
-MEDIA = {
-    "json": "application/sparql-results+json",
-    "xml": "application/sparql-results+xml",
-    "csv": "text/csv",
-    "tsv": "text/tab-separated-values",
-    "turtle": "text/turtle",
-    "ntriples": "application/n-triples",
-}
 CONNECT_TIMEOUT_S = 5.0
 PIECE_BYTES = 64 << 10
 LATE_S = 15.0
@@ -46,6 +48,8 @@ class Engine:
     project: Project
     endpoint: Endpoint | None
     timeout_s: float = 30.0
+    missing: str = ""
+    """Why the manager that should be there can't be asked."""
 
     @property
     def live(self) -> bool:
@@ -55,6 +59,11 @@ class Engine:
     def remote(self) -> bool:
         """A manager whose indexes are its own, and not the project's."""
         return self.endpoint is not None and bool(self.endpoint.indexes)
+
+    @property
+    def place(self) -> str:
+        """Who answers, in words."""
+        return "the store" if self.endpoint is None else f"the manager at {self.endpoint.manager}"
 
     @property
     def has_snapshot(self) -> bool:
@@ -110,8 +119,10 @@ class Engine:
         if self.endpoint is None:
             from manager.store.questions import Runs
 
-            return list(json.loads(self._read_snapshot(Runs(live=False))))
-        return list(json.loads(self.get("/v1/runs", {})))
+            body = self._read_snapshot(Runs(live=False))
+        else:
+            body = self.get("/v1/runs", {})
+        return decode_rows(body, self.place, OF_RUN)
 
     def show(self, run: str) -> bytes:
         """Return what `manager.store.show` tells of a run, as JSON."""
@@ -154,16 +165,23 @@ class Engine:
             self.endpoint, "GET", f"{path}?{query}", timeout_s=self.timeout_s + LATE_S
         )
         if status != 200:
-            raise _refusal(status, body)
+            raise refusal(status, body)
         return body
 
     def select(self, query: str) -> list[dict[str, str]]:
         """Return the rows of a SELECT query: variable to text of its value."""
-        return [{name: cell["value"] for name, cell in row.items()} for row in self.bindings(query)]
+        rows = self.table(query).rows
+        return [{name: cell["value"] for name, cell in row.items()} for row in rows]
 
-    def bindings(self, query: str) -> list[dict[str, dict[str, str]]]:
+    def table(self, query: str) -> Table:
+        """Return the answer to a SELECT or ASK query.
+
+        Raises:
+            QueryError: As `answer`.
+            UnavailableError: There is nothing to ask, or what was answered is no table.
+        """
         _, body = self.answer(query, ["json"])
-        return list(json.loads(body)["results"]["bindings"])
+        return decode_table(body, self.place)
 
     def flush(self) -> None:
         """Have queries see all that the tracker has journalled by now; nothing without a manager.
@@ -186,66 +204,59 @@ class Engine:
             body = query.encode()
             reply = managers.send(connection, endpoint, "POST", path, body, headers)
             if reply.status != http.client.OK:
-                raise _refusal(reply.status, managers.read(endpoint, reply).body)
-            yield reply.headers.get_content_type(), _pieces(reply)
+                raise refusal(reply.status, managers.read(endpoint, reply).body)
+            media = reply.headers.get_content_type()
+            check_media(media, formats, self.place)
+            yield media, _pieces(reply)
         finally:
             connection.close()
 
 
 def find_engine(
-    project: Project, environ: Mapping[str, str] | None = None, timeout_s: float = 30.0
+    project: Project,
+    environ: Mapping[str, str] | None = None,
+    timeout_s: float = 30.0,
+    *,
+    warns: bool = True,
 ) -> Engine:
     """Return the engine of a project, with the manager that serves all of it if that answers.
 
     Also a job's own manager: in that job, if SPROV_ENDPOINT says so, or if there is no store yet.
+
+    Args:
+        warns: Say on stderr if a manager should be there and can't be asked.
     """
     environ = os.environ if environ is None else environ
+    store = Engine(project, None, timeout_s)
     path = choose_endpoint(project, environ)
-    if path is not None and path.exists():
-        endpoint = read_endpoint(path)
-        if endpoint.manager and is_up(endpoint):
-            found = Engine(project, endpoint, timeout_s)
-            store = Engine(project, None, timeout_s)
-            is_named = path.stem in (environ.get("SLURM_JOB_ID"), "local")
-            if environ.get("SPROV_ENDPOINT") or is_named or not found.remote:
-                return found
-            return store if store.has_snapshot else found  # a job's manager has its runs alone
-    return Engine(project, None, timeout_s)
-
-
-def is_up(endpoint: Endpoint, timeout_s: float = CONNECT_TIMEOUT_S) -> bool:
-    """Tell whether a manager answers.
-
-    Raises:
-        NotTheManagerError: Somebody else does.
-    """
+    if path is None or not path.exists():
+        return store
     try:
-        return managers.request(endpoint, "GET", "/healthz", timeout_s=timeout_s).status == 200
-    except managers.NotTheManagerError:
-        raise
-    except UnavailableError:
-        return False
+        endpoint = reach(path)
+    except UnavailableError as exc:
+        reason = Exception.__str__(exc)
+        if warns:
+            warn_of_unreached(reason)
+        return replace(store, missing=reason)
+    if endpoint is None:
+        return store
+    found = Engine(project, endpoint, timeout_s)
+    is_named = path.stem in (environ.get("SLURM_JOB_ID"), "local")
+    if environ.get("SPROV_ENDPOINT") or is_named or not found.remote:
+        return found
+    return store if store.has_snapshot else found  # a job's manager has its runs alone
 
 
-def ask_json(endpoint: Endpoint, path: str) -> Any:
-    """GET a JSON resource of the manager.
+def ask_json(endpoint: Endpoint, path: str) -> dict[str, Any]:
+    """GET a JSON object of the manager.
 
     Raises:
         UnavailableError: It does not answer, or not with that.
     """
     status, _, body = managers.request(endpoint, "GET", path, timeout_s=CONNECT_TIMEOUT_S)
     if status != 200:
-        raise _refusal(status, body)
-    return json.loads(body)
-
-
-def _refusal(status: int, body: bytes) -> Error:
-    try:
-        reply = json.loads(body)
-        message, hint = str(reply["error"]), str(reply.get("hint", ""))
-    except (ValueError, KeyError, TypeError):
-        message, hint = f"the manager answered {status}", body[:200].decode(errors="replace")
-    return (QueryError if status == 400 else UnavailableError)(message, hint)
+        raise refusal(status, body)
+    return decode_object(body, f"the manager at {endpoint.manager}")
 
 
 def _pieces(reply: http.client.HTTPResponse) -> Iterator[bytes]:

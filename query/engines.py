@@ -10,17 +10,18 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from pllib.errors import Error, UnavailableError
-from pllib.managers import NotTheManagerError
 from pllib.moments import sortable
 from pllib.project import Endpoint, Project, find, read_endpoint
 
-from .engine import Engine, find_engine, is_up
+from .engine import Engine, find_engine
 from .freshness import tell_age, tell_waiting
+from .reached import reach, warn_of_unreached
 from .runs import choose
 
 LIMIT_S = 3.0
@@ -40,7 +41,12 @@ class Everywhere:
     rows: tuple[tuple[Row, Engine], ...]
     """Each run once, oldest first, with an engine that has it."""
     silent: tuple[str, ...] = ()
-    """What to tell of managers that should be there and do not answer, or not as they should."""
+    """Why managers that should be there can't be asked."""
+
+    def warn(self) -> None:
+        """Say on stderr which managers could not be asked."""
+        for reason in self.silent:
+            warn_of_unreached(reason)
 
 
 def everywhere(project: Project, *, live: bool = False) -> Everywhere:
@@ -54,18 +60,13 @@ def everywhere(project: Project, *, live: bool = False) -> Everywhere:
             live.
     """
     if os.environ.get("SPROV_ENDPOINT"):
-        engine = _of_age(find_engine(project), live=live)
+        engine = _of_age(find_engine(project, warns=not live), live=live)
         return Everywhere(tuple((row, engine) for row in engine.runs()))
-    endpoints = dict(_endpoints(project))
+    paths = [path for path, _ in _endpoints(project)]
     with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
-        asked = pool.map(lambda each: _ask(project, each, live=live), endpoints.values())
-        answered = dict(zip(endpoints, asked, strict=True))
-    silent = tuple(
-        each or f"the manager of {name} does not answer"
-        for name, each in answered.items()
-        if isinstance(each, str)
-    )
-    answers = [each for each in answered.values() if not isinstance(each, str)]
+        answered = [*pool.map(lambda path: _ask(project, path, live=live), paths)]
+    silent = tuple(each for each in answered if isinstance(each, str))
+    answers = [each for each in answered if isinstance(each, tuple)]
     if live and not answers:
         raise _nothing_live("; ".join(silent))
     if all(engine.remote for engine, _ in answers):
@@ -95,8 +96,8 @@ def _store(project: Project, answers: Sequence[Answer], silent: Sequence[str]) -
         yield store, store.runs()
 
 
-def _endpoints(project: Project) -> Iterator[tuple[str, Endpoint]]:
-    """Yield the managers that should be running, by name."""
+def _endpoints(project: Project) -> Iterator[tuple[Path, Endpoint]]:
+    """Yield the managers that should be running, with their endpoint files."""
     if project.endpoints.is_dir():
         for path in sorted(project.endpoints.glob("*.json")):
             try:
@@ -104,24 +105,21 @@ def _endpoints(project: Project) -> Iterator[tuple[str, Endpoint]]:
             except Error:  # being written by an older version, or somebody else's
                 continue
             if endpoint.manager:
-                yield path.stem, endpoint
+                yield path, endpoint
 
 
-def _ask(project: Project, endpoint: Endpoint, *, live: bool) -> Answer | str:
-    """Return a manager's engine and its runs; else what is known of why not, which may be empty."""
-    engine = Engine(project, endpoint, LISTING_S)
+def _ask(project: Project, path: Path, *, live: bool) -> Answer | str | None:
+    """Return a manager's engine and its runs; else why not, or None if it has ended meanwhile."""
     try:
-        if not is_up(endpoint, LIMIT_S):
-            return ""
+        endpoint = reach(path, LIMIT_S)
+        if endpoint is None:
+            return None
+        engine = Engine(project, endpoint, LISTING_S)
         if live:
             engine.flush()
         return engine, engine.runs()
-    except NotTheManagerError as exc:
-        return str(exc)
     except Error as exc:
-        return str(exc)
-    except ValueError:
-        return ""
+        return Exception.__str__(exc)
 
 
 def engine_for(
@@ -142,11 +140,14 @@ def engine_for(
     if job is not None:
         found = _engine_of(project, job, timeout_s)
     else:
-        found = find_engine(project, timeout_s=timeout_s)
+        found = find_engine(project, timeout_s=timeout_s, warns=not live)
         if run is not None and _has_others(project, found):
             known = everywhere(project)
             row = choose([row for row, _ in known.rows], run)
             engine = next(engine for each, engine in known.rows if each is row)
+            if live and engine.endpoint is None:
+                raise _nothing_live("; ".join(known.silent))
+            known.warn()
             found = Engine(project, engine.endpoint, timeout_s)
     return _of_age(found, live=live)
 
@@ -161,7 +162,7 @@ def _of_age(engine: Engine, *, live: bool) -> Engine:
         tell_age(engine.project, engine.endpoint)
         return engine
     if engine.endpoint is None:
-        raise _nothing_live("no manager answers")
+        raise _nothing_live(engine.missing)
     engine.flush()
     tell_waiting(engine.project)
     return engine
@@ -185,12 +186,15 @@ def _has_others(project: Project, chosen: Engine) -> bool:
 def _engine_of(project: Project, job: str, timeout_s: float) -> Engine:
     path = project.endpoint(job)
     if "/" in job or not path.exists():
-        names = ", ".join(name for name, _ in _endpoints(project)) or "none"
+        names = ", ".join(path.stem for path, _ in _endpoints(project)) or "none"
         raise UnavailableError(f"no daemon serves {job} here", f"There are: {names}")
-    endpoint = read_endpoint(path)
-    if not endpoint.manager or not is_up(endpoint, LIMIT_S):
-        message = f"the manager of {job} does not answer"
-        raise UnavailableError(message, "Without --job what the project's store has is told")
+    hint = "Without --job what the project's store has is told"
+    try:
+        endpoint = reach(path, LIMIT_S)
+    except UnavailableError as exc:
+        raise UnavailableError(Exception.__str__(exc), hint) from exc
+    if endpoint is None:
+        raise UnavailableError(f"the manager of {job} has ended", hint)
     return Engine(project, endpoint, timeout_s)
 
 

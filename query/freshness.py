@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import http.client
-import json
 import os
 import sys
 import time
@@ -16,11 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import click
+import msgspec
 
 from pllib import managers, waiting
 from pllib.delivery import asking_status
 from pllib.errors import Error, UnavailableError
 from pllib.project import Endpoint, Project
+
+from .replies import decode, decode_object
 
 FLUSH_TIMEOUT_S = 60.0
 LATE_S = 5.0
@@ -31,6 +33,10 @@ POLL_S = 0.11
 """A tracker answers ten times a second (`tracker.admission.ASKS_PER_S`)."""
 STATUS_TIMEOUT_S = 5.0
 _AGES = "query.freshness.ages"
+
+
+class _Flushed(msgspec.Struct):
+    flushed: bool
 
 
 def wait_until_visible(endpoint: Endpoint, timeout_s: float = FLUSH_TIMEOUT_S) -> None:
@@ -75,7 +81,8 @@ def _flush(endpoint: Endpoint, instance: str, deadline: float) -> bool:
     reply = managers.request(endpoint, "POST", "/v1/flush", b"", headers, timeout_s=left_s)
     if reply.status == http.client.PRECONDITION_FAILED:
         return False
-    if reply.status != http.client.OK or not json.loads(reply.body)["flushed"]:
+    place = f"the manager at {endpoint.manager}"
+    if reply.status != http.client.OK or not decode(reply.body, _Flushed, place).flushed:
         raise _behind(FLUSH_TIMEOUT_S, _trouble(endpoint))
     return True
 
@@ -97,7 +104,9 @@ def _behind(timeout_s: float, trouble: str) -> UnavailableError:
 
 def _status(endpoint: Endpoint) -> dict[str, object]:
     reply = managers.request(endpoint, "GET", "/v1/status", timeout_s=STATUS_TIMEOUT_S)
-    return dict(json.loads(reply.body)) if reply.status == http.client.OK else {}
+    if reply.status != http.client.OK:
+        return {}
+    return decode_object(reply.body, f"the manager at {endpoint.manager}")
 
 
 def as_of(project: Project, endpoint: Endpoint | None) -> float | None:

@@ -6,13 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import msgspec
-
 from manager.store.described import Activity, Entity, Lineage, Link, Trace
 from manager.store.walk import Direction
 from pllib.identity import ID_BASE
 
 from .engine import Engine
+from .replies import decode
 
 
 def trace(
@@ -31,7 +30,7 @@ def trace(
         limit: Entities to tell of, nearest first; None for all.
     """
     asked = Trace(target, direction, depth, limit, settings)
-    return msgspec.json.decode(engine.lineage(asked), type=Lineage)
+    return decode(engine.lineage(asked), Lineage, engine.place)
 
 
 @dataclass

@@ -11,7 +11,6 @@ What somebody types is looked for in this order, and the first of these that any
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -19,6 +18,7 @@ from pllib.errors import QueryError
 from pllib.identity import ID_BASE
 
 from .engine import Engine
+from .replies import OF_DESCRIPTION, decode_object
 
 RUN_BASE = f"{ID_BASE}run/"
 LEAST_PREFIX = 4
@@ -127,4 +127,5 @@ def _candidate(run: Row) -> str:
 
 def describe_run(engine: Engine, run: dict[str, Any]) -> dict[str, Any]:
     """Return one run, as `manager.store.show` tells it, with its row of `list_runs`."""
-    return {**run, **json.loads(engine.show(run["run"]))}
+    described = decode_object(engine.show(run["run"]), engine.place, OF_DESCRIPTION)
+    return {**run, **described}

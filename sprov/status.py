@@ -76,7 +76,7 @@ def _left_out(project: Project) -> tuple[dict[str, int], list[dict[str, Any]]]:
     from query.engine import find_engine
 
     try:
-        select = find_engine(project, timeout_s=STORE_TIMEOUT_S).select
+        select = find_engine(project, timeout_s=STORE_TIMEOUT_S, warns=False).select
         skipped = skipped_by(select)
         return skipped, refused_frames(select) if skipped else []
     except (Error, ModuleNotFoundError):  # there is no store without the extra that reads it

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
@@ -27,6 +26,13 @@ FINAL = (200, 202, 400, 412, 413, 422)
 
 class ManagerRestartedError(Exception):
     """The manager is not the one that took the last batch: read the journal again."""
+
+
+class Watermarks(msgspec.Struct):
+    """What the manager's store has of each run of a journal."""
+
+    instance: str
+    watermarks: dict[str, int]
 
 
 class RefusedError(Exception):
@@ -69,9 +75,9 @@ class Handover:
         found = self._ask_watermarks(journal)
         if found is None:
             return None
-        self._instance = found["instance"]
+        self._instance = found.instance
         self._unconfirmed.clear()
-        return dict(found["watermarks"])
+        return found.watermarks
 
     def confirm(self, journal: str) -> None:
         """Ask whether what the manager took is durable by now.
@@ -82,9 +88,9 @@ class Handover:
         found = self._ask_watermarks(journal)
         if found is None:
             return
-        if found["instance"] != self._instance:
+        if found.instance != self._instance:
             raise ManagerRestartedError
-        for run, last in found["watermarks"].items():
+        for run, last in found.watermarks.items():
             if last >= self._unconfirmed.get(run, last + 1):
                 del self._unconfirmed[run]
 
@@ -93,9 +99,16 @@ class Handover:
         """Runs of which the manager has taken more than is known to be durable."""
         return len(self._unconfirmed)
 
-    def _ask_watermarks(self, journal: str) -> dict[str, Any] | None:
-        answer = self._ask("GET", f"/v1/watermarks?journal={journal}", None)
-        return None if answer is None else dict(msgspec.json.decode(answer.body))
+    def _ask_watermarks(self, journal: str) -> Watermarks | None:
+        """Ask until there is an answer that can be read; None when stopped."""
+        while (answer := self._ask("GET", f"/v1/watermarks?journal={journal}", None)) is not None:
+            try:
+                return msgspec.json.decode(answer.body, type=Watermarks)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+                self.trouble = f"the manager's watermarks can't be read: {exc}"
+            if self._stopping.wait(LONGEST_WAIT_S):
+                return None
+        return None
 
     def hand_over(self, batch: Batch) -> bool:
         """Deliver one batch; False if stopped before it was taken.

@@ -14,7 +14,7 @@ from harness import Site
 
 from manager.connection import HEAD_BYTES, MAX_CONNECTIONS
 from manager.protection import MAX_BODIES, MAX_BODY_BYTES, WRONG_TOKENS_AT_ONCE
-from pllib import managers
+from pllib import managers, proofs
 
 HARDENING = {
     "x-content-type-options": "nosniff",
@@ -162,6 +162,22 @@ def test_a_form_of_another_site_asks_nothing(door: Door):
     assert door.ask("POST", "/sparql", form, token=False, **kind, **evil).status == 403
     assert door.ask("POST", "/sparql", form, token=False, **kind).status == 401
     assert door.ask("POST", "/sparql", form, **kind).status == 200
+
+
+def test_a_proof_is_given_to_anybody_and_tells_nothing_of_the_token(door: Door):
+    nonce = "0" * 64
+    answer = door.ask("GET", f"/v1/proof?nonce={nonce}", token=False)
+    (proof,) = json.loads(answer.body).values()
+    assert proofs.is_proof(proof, door.endpoint.token, nonce, door.endpoint.manager)
+    for token, other, url in (
+        ("another", nonce, door.endpoint.manager),
+        (door.endpoint.token, "1" * 64, door.endpoint.manager),
+        (door.endpoint.token, nonce, f"http://127.0.0.1:{door.port + 1}"),
+    ):
+        assert not proofs.is_proof(proof, token, other, url)
+    for wrong in ("", "?nonce=", "?nonce=00", f"?nonce={'0' * 63}%0a", f"?nonce={'0' * 65}"):
+        assert door.ask("GET", f"/v1/proof{wrong}", token=False).status == 422
+    assert door.ask("POST", "/v1/proof", token=False).status in (401, 405)
 
 
 def test_the_token_is_taken_from_its_header_alone(door: Door):
@@ -361,7 +377,7 @@ def test_openapi_says_who_may_ask(door: Door):
                 is_open = operation.get("security") == []
                 n_open += is_open
                 assert (status in (401, 429)) != is_open, path
-    assert n_open == 2
+    assert n_open == 3
 
 
 def test_a_client_that_takes_no_answer_leaves_others_theirs(door: Door):

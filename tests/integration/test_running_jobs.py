@@ -94,7 +94,7 @@ def test_a_manager_that_does_not_answer_is_named_and_the_rest_is_listed(jobs: Jo
 
     assert (done.returncode, len(json.loads(done.stdout))) == (0, 2)
     silent, age = done.stderr.splitlines()
-    assert silent == "sprov: the manager of 9999 does not answer"
+    assert silent.startswith(f"sprov: {dead} is stale: the manager at http://127.0.0.1:9 does not")
     assert age.startswith("sprov: as of 2")
-    assert "9999 does not answer" in jobs.site.sprov("runs", "--job", "9999", status=4)
+    assert "9999.json is stale" in jobs.site.sprov("runs", "--job", "9999", status=4)
     assert f"There are: {JOB}, 9999" in jobs.site.sprov("runs", "--job", "none", status=4)

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from harness import TRANSFORMATIONS, Site, wait_until
 
-from pllib import linked
+from pllib import linked, proofs
 from pllib.log import Frame, LogWriter, Owner, frame_of, new_header
 from pllib.managers import Caller
 from pllib.project import Endpoint
@@ -150,7 +150,13 @@ def failed_verify(site: Site) -> dict[str, Any]:
 class Choosy(http.server.BaseHTTPRequestHandler):
     """A manager that takes any batch without a certain value, and refuses the others."""
 
+    protocol_version = "HTTP/1.1"  # else each connection ends with the proof
     taken: list[linked.Batch]
+
+    def do_GET(self) -> None:
+        nonce = self.path.partition("nonce=")[2]
+        url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        self._answer(200, b'{"proof": "%s"}' % proofs.prove("t", nonce, url).encode())
 
     def do_POST(self) -> None:
         batch = linked.decode_batch(self.rfile.read(int(self.headers["Content-Length"])))

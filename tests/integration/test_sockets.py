@@ -190,17 +190,18 @@ COMMANDS = [
     ("lineage", "@last"),
     ("metrics", "@last"),
     ("export", "@last"),
+    ("runs",),
 ]
 
 
-def said(site: Site, command: tuple[str, ...]) -> str:
-    """Return the line that a command says and why it ended."""
-    done = subprocess.run(
-        site.command(*command), cwd=site.folder, env=site.environment(),
-        text=True, capture_output=True, timeout=TIMEOUT_S, check=False,
-    )  # fmt: skip
-    assert done.returncode == 4, (command, done)
-    return one_line(done.stderr)
+def said(site: Site, *command: str) -> str:
+    """Return the line that a command says of the manager, before it answers from the store."""
+    done = site.attempt(*command)
+    assert done.returncode == 0, (command, done)
+    trouble, *rest = done.stderr.splitlines()
+    assert len(rest) == 1, rest
+    assert rest[0].startswith("sprov: as of ")
+    return trouble
 
 
 def test_a_wrong_token_or_certificate_is_one_clear_line(site: Site, certificates: Path):
@@ -217,14 +218,11 @@ def test_a_wrong_token_or_certificate_is_one_clear_line(site: Site, certificates
     ):
         update_endpoint(file, **fields)
         for command in commands:
-            assert says in said(site, command), command
+            trouble = said(site, *command)
+            assert says in trouble, command
+            assert f"{file} is stale" in trouble
         assert says in site.sprov("status")
-        listed = site.command("runs")
-        environment = site.environment()
-        told = subprocess.run(listed, env=environment, text=True, capture_output=True, check=True)
-        trouble, age = told.stderr.splitlines()
-        assert says in trouble
-        assert age.startswith("sprov: as of ")  # what it lists is of the last snapshot
+        assert says in one_line(site.sprov("query", "ASK {}", "--live", status=4))
         update_endpoint(file, **{name: getattr(right, name) for name in fields})
     assert site.sprov("query", "ASK {}").strip() == "yes"
 
@@ -254,7 +252,7 @@ def test_a_token_is_not_sent_to_who_has_another_certificate(
         answering = threading.Thread(target=answer, args=(thief,))
         answering.start()
         update_endpoint(file, manager=f"https://127.0.0.1:{thief.getsockname()[1]}")
-        site.sprov("query", "ASK {}", status=4)
+        site.sprov("query", "ASK {}", "--live", status=4)
         thief.shutdown(socket.SHUT_RDWR)
         answering.join()
     assert heard
