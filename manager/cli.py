@@ -13,6 +13,7 @@ import msgspec
 from pllib import daemonlog, lifeline, listening
 from pllib.launch import console_script
 from pllib.project import find
+from pllib.readiness import READY, Notifier
 from pllib.settings import Serving, load_section
 
 
@@ -58,6 +59,7 @@ def serve(
     project = msgspec.structs.replace(find(), indexes=indexes and indexes.absolute()).create()
     file = project.endpoint(name)
     settings = chosen(load_section(Serving, project.config, os.environ), certificate, key)
+    notifier = Notifier()
     with daemonlog.logging_to(project, name, "manager", settings):
         daemon = Manager(project, file, listening.parse(bind), console_script(), settings)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -66,6 +68,7 @@ def serve(
             lifeline.watch(starter, lambda: daemon.stop("its starter ended"))
         if ready_file is not None:
             ready_file.write_text(f"{daemon.url}\n")
+        notifier.tell(READY)
         daemon.run()
     # All is durable by now; else RocksDB would finish the compaction that it is at first, 1.5 to
     # 2.8 s under load (pyoxigraph 0.5.13).

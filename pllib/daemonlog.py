@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import Error
 from .jsontext import plain
+from .loglines import Entry, for_journal
 from .redaction import load as load_redactor
 from .sharing import make_folder, open_file
 
@@ -49,7 +50,6 @@ END_S = 1.0
 """How long the end waits for the disk."""
 
 Clean = Callable[[str], str]
-Entry = dict[str, Any]
 
 _logger = logging.getLogger("sprov")
 _logger.addHandler(logging.NullHandler())  # without a file nothing is printed
@@ -136,6 +136,7 @@ class LogFile(logging.Handler):
         super().__init__()
         self._path = path
         self._daemon = daemon
+        self._journal = 2 if is_journal(2) else None
         self._clean = clean
         self._entries: queue.Queue[Entry | None] = queue.Queue(MOST_WAITING)
         self._fd: int | None = None
@@ -180,7 +181,9 @@ class LogFile(logging.Handler):
         if untold:
             entries = [self._dropped(untold), *entries]
         try:
-            lines = [self._line(entry) for entry in entries]
+            entries = [self._written(entry) for entry in entries]
+            self._tell_journal(entries)
+            lines = [json.dumps(entry).encode() + b"\n" for entry in entries]
             fd = self._open()
             data = b"\n" * self._is_torn + b"".join(lines)
             n_written = os.write(fd, data)
@@ -200,10 +203,16 @@ class LogFile(logging.Handler):
             "event": "lines of this log were dropped", "lines": n_lines,
         }  # fmt: skip
 
-    def _line(self, entry: Entry) -> bytes:
+    def _tell_journal(self, entries: list[Entry]) -> None:
+        """Write to stderr if that is systemd's journal."""
+        if self._journal is not None:
+            said = [for_journal({**entry, "endpoint": self._path.parent.name}) for entry in entries]
+            with contextlib.suppress(OSError):
+                os.write(self._journal, "".join(f"{line}\n" for line in said).encode())
+
+    def _written(self, entry: Entry) -> Entry:
         at = datetime.fromtimestamp(entry["at"]).astimezone().isoformat(timespec="milliseconds")
-        whole = plain({**entry, "at": at})
-        return json.dumps(_cut(whole, self._clean)).encode() + b"\n"
+        return dict(_cut(plain({**entry, "at": at}), self._clean))
 
     def _open(self) -> int:
         """Return the file's descriptor: of a new file, if the other is full or was deleted."""
@@ -227,6 +236,15 @@ class LogFile(logging.Handler):
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+
+def is_journal(fd: int) -> bool:
+    """Tell whether a descriptor leads to systemd's journal.  Source: systemd.exec(5)."""
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
 
 
 def _entry(record: logging.LogRecord, daemon: str) -> Entry:

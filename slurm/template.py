@@ -15,7 +15,7 @@ import click
 from pllib import jsontext
 from pllib.errors import SettingsError
 
-from . import modulefile
+from . import sitefile
 
 FOLDER = Path(__file__).with_name("templates")
 _PROGRAM = re.compile(r"^(srun .*\$recorded )(?P<program>.+?)( &)?$", re.MULTILINE)
@@ -112,22 +112,23 @@ def template(
         sprov slurm template small-job -o job.sbatch
         sprov slurm template small-job --command 'python train.py --lr 0.1' | sbatch
 
-    For admins there are modulefile.lua (Lmod) and modulefile.tcl, too.
+    For admins there are modulefile.lua (Lmod) and modulefile.tcl, and sprov-user.service and
+    sprov-system.service (systemd), too.
     """
     if listing or name is None:
         if command or output:
             raise SettingsError("no template is named", f"There are: {', '.join(names())}")
         _list(form)
         return
-    if name in modulefile.NAMES and command is None:
-        text = modulefile.read(name)
+    if name in sitefile.NAMES and command is None:
+        text = sitefile.read(name)
     else:
         text = read(name) if command is None else fill(name, command)
     if output is None:
         click.echo(text, nl=False)
         return
     _write(output, text)
-    use = "" if name in modulefile.NAMES else f"; submit it with: sbatch {shlex.quote(str(output))}"
+    use = "" if name in sitefile.NAMES else f"; submit it with: sbatch {shlex.quote(str(output))}"
     click.echo(f"wrote {output}{use}", err=True)
 
 

@@ -10,24 +10,19 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import click
 
 from pllib.daemonlog import LEVELS, N_OLD, SUFFIX
 from pllib.errors import SettingsError
+from pllib.loglines import Entry, in_words
 from pllib.moments import nanoseconds
 from pllib.project import Project, find
 from pllib.regular import open_regular
 
 POLL_S = 0.3
-MOST_LINE_BYTES = 64 << 10
-"""Of a line that is read as one: those that daemons write are shorter."""
-FIRST = ("at", "level", "daemon", "endpoint", "event")
-
 NO_LINE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
-
-Entry = dict[str, Any]
 
 
 @click.command()
@@ -87,33 +82,6 @@ def _open(path: Path) -> IO[bytes]:
 
 def _at(entry: Entry) -> int:
     return nanoseconds(entry["at"])
-
-
-def in_words(entry: Entry) -> str:
-    """Return an entry as one line in which nothing steers a terminal."""
-    at, level, daemon, endpoint, event = (_plain(entry.get(key)) for key in FIRST)
-    rest = {key: value for key, value in entry.items() if key not in FIRST}
-    facts = [f"{_word(key)}={_word(value)}" for key, value in _flat(rest)]
-    return " ".join([f"{at} {level.upper():<7} {endpoint} {daemon}: {event}", *facts])
-
-
-def _flat(facts: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in facts.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _word(value: Any) -> str:
-    """Return a value as a word: with quotes, as JSON has it, if it is not one as it is."""
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if text.isprintable() and text and not set(text) & set(' "=') else json.dumps(text)
-
-
-def _plain(value: Any) -> str:
-    text = str(value)
-    return text if text.isprintable() else json.dumps(text)
 
 
 class Reader:

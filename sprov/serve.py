@@ -33,6 +33,7 @@ from pllib.project import (
     read_endpoint,
     update_endpoint,
 )
+from pllib.readiness import READY, STOPPING, Notifier
 from pllib.settings import Serving, load_section
 
 from . import scratch
@@ -129,7 +130,7 @@ def _serve(
 ) -> None:
     """Run the two daemons until the end; without `drain` their store goes with them."""
     update_endpoint(endpoint_file, serve_pid=os.getpid(), host=launch.host())
-    began = time.monotonic()
+    began, notifier = time.monotonic(), Notifier()
     script = launch.console_script()
     daemons = [
         Daemon(room, [script, room, "serve", *given], endpoint_file)
@@ -146,7 +147,9 @@ def _serve(
             "serving", after_s=round(time.monotonic() - began, 2),
             **{f"{daemon.name}_pid": daemon.process.pid for daemon in daemons},
         )  # fmt: skip
+        notifier.tell(READY, f"STATUS=serving {endpoint_file.parents[1]}")
         note("asked to end", by=_watch(daemons, ends))
+        notifier.tell(STOPPING)
     finally:
         if not drain:
             daemons[1].process.kill()

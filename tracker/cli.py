@@ -10,6 +10,7 @@ import click
 
 from pllib import daemonlog, lifeline, listening
 from pllib.project import Project, find
+from pllib.readiness import READY, Notifier
 from pllib.settings import Serving, from_process, load_section
 
 from .daemon import DRAIN_S, Tracker
@@ -46,6 +47,7 @@ def serve(
     """
     project = find().create()
     settings = load_section(Serving, project.config, os.environ)
+    notifier = Notifier()
     with daemonlog.logging_to(project, name, "tracker", settings):
         daemon = _tracker(project, name, bind, drain_s)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -54,6 +56,7 @@ def serve(
             lifeline.watch(starter, lambda: daemon.stop("its starter ended"))
         if ready_file is not None:
             ready_file.write_text(f"{daemon.server.url}\n")
+        notifier.tell(READY)
         daemon.run()
 
 
