@@ -119,6 +119,7 @@ class Manager:
             token=self._token,
             manager_pid=os.getpid(),
             host=launch.host(),
+            manager_host=launch.host(),
             indexes=self._indexes,
         )
         if on_ready is not None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from .errors import NotAProjectError, SettingsError, UnavailableError
+from .belonging import belongs, stamp
+from .errors import Error, NotAProjectError, SettingsError, UnavailableError
 from .notices import warn
 from .projectkey import Key, ensure_key, path_key, read_key
 from .sharing import (
@@ -212,7 +213,7 @@ class Endpoint(msgspec.Struct):
     """A running daemon, as its file in `.sprov/endpoints/` tells those who may use it.
 
     Tracker and manager each fill in their own part.  What only the tracker may know, its secret
-    key, lies beside it (`write_secret`).
+    key, lies beside it (`pllib.trackerkey`).
     """
 
     tracker: str = ""
@@ -226,6 +227,7 @@ class Endpoint(msgspec.Struct):
     certificate: str = ""
     """PEM of the manager's own, if it serves HTTPS: clients trust this one and no other."""
     host: str = ""
+    """Of who wrote last; tracker and manager may be on two."""
     tracker_pid: int = 0
     manager_pid: int = 0
     serve_pid: int = 0
@@ -234,6 +236,23 @@ class Endpoint(msgspec.Struct):
     started: str = ""
     indexes: str = ""
     """`Project.indexes` of the manager, on its host."""
+    manager_host: str = ""
+    tracker_host: str = ""
+    project: str = ""
+    """Key of the project that this is of, its path and the inode of that (`pllib.belonging`)."""
+    project_path: str = ""
+    project_inode: int = 0
+
+
+class ForeignEndpointError(UnavailableError):
+    """An endpoint file came with a copy of a project, and is of the original's daemons."""
+
+    def __init__(self, path: Path, endpoint: Endpoint) -> None:
+        super().__init__(
+            f"{path} is of another project, {endpoint.project_path}, of which this is a copy: it "
+            "is ignored",
+            "`sprov serve` starts daemons of this one",
+        )
 
 
 def read_endpoint(path: Path) -> Endpoint:
@@ -241,6 +260,7 @@ def read_endpoint(path: Path) -> Endpoint:
 
     Raises:
         UnavailableError: There is none.
+        ForeignEndpointError: It is of another project's daemons.
         SettingsError: It is not an endpoint file.
     """
     try:
@@ -250,6 +270,10 @@ def read_endpoint(path: Path) -> Endpoint:
         raise UnavailableError(message, "Start one with `sprov serve`") from None
     except (msgspec.DecodeError, UnicodeDecodeError, OSError) as exc:
         raise SettingsError(f"{path} is not a readable endpoint file: {exc}") from exc
+    if not belongs(path, endpoint):
+        if endpoint.tracker or endpoint.manager:
+            raise ForeignEndpointError(path, endpoint)
+        return Endpoint()
     keys = endpoint.server_public_key, endpoint.client_public_key, endpoint.client_secret_key
     if endpoint.tracker.startswith("tcp:") and any(
         len(key) != CURVE_KEY_CHARACTERS for key in keys
@@ -258,19 +282,29 @@ def read_endpoint(path: Path) -> Endpoint:
     return endpoint
 
 
+def known_endpoint(path: Path) -> Endpoint:
+    """Return what an endpoint file says of this project's daemons: nothing if there is none.
+
+    Raises:
+        SettingsError: It is not an endpoint file.
+    """
+    with contextlib.suppress(UnavailableError):
+        return read_endpoint(path)
+    return Endpoint()
+
+
 def update_endpoint(path: Path, **fields: str | int) -> Endpoint:
     """Set fields of an endpoint file, under a lock, in one rename that a power cut can't halve.
+
+    One that came with a copy of another project is written anew.
 
     Raises:
         OSError: It can't be written; it is as it was.
     """
-    import fcntl
-
     make_folder(path.parent)
-    with open(open_file(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT), "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        endpoint = read_endpoint(path) if path.exists() else Endpoint()
-        for name, value in fields.items():
+    with _locked(path):
+        endpoint = known_endpoint(path)
+        for name, value in {**fields, **stamp(path)}.items():
             setattr(endpoint, name, value)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         fd = open_file(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -287,6 +321,40 @@ def update_endpoint(path: Path, **fields: str | int) -> Endpoint:
     return endpoint
 
 
+def remove_endpoint(path: Path, is_left: Callable[[Endpoint], bool]) -> bool:
+    """Remove an endpoint file and its keys; return whether that was done.
+
+    Args:
+        is_left: Tells of what the file says now whether no daemon needs it.
+
+    Raises:
+        OSError: It can't be removed.
+    """
+    if not path.exists():
+        return False
+    with _locked(path):
+        if not is_left(known_endpoint(path)):
+            return False
+        for suffix in (".json", OWNERS_ALONE, ".lock"):
+            path.with_suffix(suffix).unlink(missing_ok=True)
+        return True
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock of an endpoint file, which is removed with it."""
+    import fcntl
+
+    name = path.with_suffix(".lock")
+    while True:
+        with open(open_file(name, os.O_RDWR | os.O_CREAT), "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(lock.fileno()), name.stat()):
+                    yield
+                    return
+
+
 def leave_endpoint(path: Path, **fields: str | int) -> None:
     """Clear fields of an endpoint file at a daemon's end.
 
@@ -296,46 +364,30 @@ def leave_endpoint(path: Path, **fields: str | int) -> None:
         update_endpoint(path, **fields)
 
 
-def read_secret(path: Path) -> str:
-    """Return the tracker's secret key of an endpoint file; empty if there is none for this user."""
-    try:
-        found = msgspec.json.decode(
-            path.with_suffix(OWNERS_ALONE).read_bytes(), type=dict[str, str]
-        )
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return ""
-    return found.get("server_secret_key", "")
-
-
-def write_secret(path: Path, key: str) -> None:
-    """Keep the tracker's secret key beside its endpoint file, for this user alone in any project.
-
-    Raises:
-        OSError: It can't be written.
-    """
-    make_folder(path.parent)
-    temporary = path.with_suffix(f".{os.urandom(4).hex()}.tmp")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        os.fchmod(fd, 0o600)  # a umask can only take away, but the owner must be able to read
-        file.write(msgspec.json.encode({"server_secret_key": key}))
-        file.flush()
-        os.fsync(fd)
-    temporary.replace(path.with_suffix(OWNERS_ALONE))
-    sync_folder(path.parent)
-
-
 def choose_endpoint(project: Project, environ: Mapping[str, str]) -> Path | None:
     """Return the endpoint file to use, or None.
 
     In order: `SPROV_ENDPOINT` (a path, or a name), the Slurm job's, ``local``, the only one.
+    One of another project is chosen only if there is no other: who reads it says so.
     """
     from pathlib import Path
 
     if chosen := environ.get("SPROV_ENDPOINT"):
         return Path(chosen) if "/" in chosen else project.endpoint(chosen)
-    for name in (environ.get("SLURM_JOB_ID"), "local"):
-        if name and (path := project.endpoint(name)).exists():
-            return path
     files = sorted(project.endpoints.glob("*.json")) if project.endpoints.is_dir() else []
-    return files[0] if len(files) == 1 else None
+    ours = [path for path in files if not is_foreign(path)] or files
+    for name in (environ.get("SLURM_JOB_ID"), "local"):
+        if name and (path := project.endpoint(name)) in ours:
+            return path
+    return ours[0] if len(ours) == 1 else None
+
+
+def is_foreign(path: Path) -> bool:
+    """Tell whether an endpoint file is of another project's daemons."""
+    try:
+        read_endpoint(path)
+    except ForeignEndpointError:
+        return True
+    except Error:
+        return False
+    return False

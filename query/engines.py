@@ -17,7 +17,7 @@ import click
 
 from pllib.errors import Error, UnavailableError
 from pllib.moments import sortable
-from pllib.project import Endpoint, Project, find, read_endpoint
+from pllib.project import Endpoint, ForeignEndpointError, Project, find, read_endpoint
 
 from .engine import Engine, find_engine
 from .freshness import tell_age, tell_waiting
@@ -96,12 +96,15 @@ def _store(project: Project, answers: Sequence[Answer], silent: Sequence[str]) -
         yield store, store.runs()
 
 
-def _endpoints(project: Project) -> Iterator[tuple[Path, Endpoint]]:
-    """Yield the managers that should be running, with their endpoint files."""
+def _endpoints(project: Project) -> Iterator[tuple[Path, Endpoint | None]]:
+    """Yield the managers that should be running, with their endpoint files; None for a foreign."""
     if project.endpoints.is_dir():
         for path in sorted(project.endpoints.glob("*.json")):
             try:
                 endpoint = read_endpoint(path)
+            except ForeignEndpointError:
+                yield path, None
+                continue
             except Error:  # being written by an older version, or somebody else's
                 continue
             if endpoint.manager:
@@ -179,14 +182,14 @@ def _has_others(project: Project, chosen: Engine) -> bool:
     """Tell whether a run may be elsewhere than in what is chosen for all."""
     if os.environ.get("SPROV_ENDPOINT"):
         return False
-    others = [each for _, each in _endpoints(project) if each != chosen.endpoint]
+    others = [each for _, each in _endpoints(project) if each not in (None, chosen.endpoint)]
     return bool(others) or chosen.remote
 
 
 def _engine_of(project: Project, job: str, timeout_s: float) -> Engine:
     path = project.endpoint(job)
     if "/" in job or not path.exists():
-        names = ", ".join(path.stem for path, _ in _endpoints(project)) or "none"
+        names = ", ".join(path.stem for path, known in _endpoints(project) if known) or "none"
         raise UnavailableError(f"no daemon serves {job} here", f"There are: {names}")
     hint = "Without --job what the project's store has is told"
     try:

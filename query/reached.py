@@ -39,12 +39,13 @@ def reach(path: Path, timeout_s: float = LIMIT_S) -> Endpoint | None:
 
 
 def _unreached(path: Path, endpoint: Endpoint, exc: UnavailableError) -> UnavailableError:
-    is_here = endpoint.host in ("", launch.host())
+    host = endpoint.manager_host or endpoint.host
+    is_here = host in ("", launch.host())
     reason = Exception.__str__(exc)
     if isinstance(exc, managers.NotTheManagerError):
         return managers.NotTheManagerError(f"{path} is stale: {reason}", exc.hint)
     if not is_here:
-        words = f"{path} is stale, or {endpoint.host} can't be reached from here: {reason}"
+        words = f"{path} is stale, or {host} can't be reached from here: {reason}"
         return UnavailableError(words, exc.hint)
     if is_daemon(endpoint.manager_pid):
         return UnavailableError(f"{path}: {reason}", exc.hint)

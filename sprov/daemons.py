@@ -18,7 +18,7 @@ from pllib import launch, lifeline
 from pllib.daemonlog import note, warn
 from pllib.errors import Error, UnavailableError
 from pllib.listening import command_of, is_daemon
-from pllib.project import Endpoint, leave_endpoint, read_endpoint
+from pllib.project import Endpoint, known_endpoint, leave_endpoint, read_endpoint
 
 DRAIN_S = 15.0
 STOP_TIMEOUT_S = 40.0
@@ -134,7 +134,7 @@ def running(endpoint_file: Path) -> list[int]:
     Also those that the file does not tell of any more.
     """
     pids = []
-    endpoint = read_endpoint(endpoint_file) if endpoint_file.exists() else Endpoint()
+    endpoint = known_endpoint(endpoint_file)
     if endpoint.host in ("", launch.host()):
         pids += [endpoint.serve_pid] if is_daemon(endpoint.serve_pid) else []
         told = [getattr(endpoint, f"{room}_pid") for room in ROOMS]
@@ -181,7 +181,7 @@ def end_left(endpoint_file: Path) -> None:
     Raises:
         UnavailableError: `sprov serve` runs, or daemons that were started without it.
     """
-    endpoint = read_endpoint(endpoint_file) if endpoint_file.exists() else Endpoint()
+    endpoint = known_endpoint(endpoint_file)
     if endpoint.host not in ("", launch.host()):
         return
     if is_daemon(endpoint.serve_pid):
@@ -214,6 +214,18 @@ def leave(endpoint_file: Path, daemons: list[Daemon]) -> None:
         if getattr(endpoint, f"{daemon.name}_pid") == daemon.process.pid:
             fields |= {daemon.name: "", f"{daemon.name}_pid": 0}
     leave_endpoint(endpoint_file, **fields)
+
+
+def is_left(endpoint: Endpoint) -> bool:
+    """Tell whether an endpoint names no daemon that lives, or that another host may have."""
+    here = ("", launch.host())
+    for room in ROOMS:
+        if getattr(endpoint, room) and (
+            (getattr(endpoint, f"{room}_host") or endpoint.host) not in here
+            or is_daemon(getattr(endpoint, f"{room}_pid"))
+        ):
+            return False
+    return True
 
 
 def end(pid: int) -> None:

@@ -23,7 +23,16 @@ from pllib.delivery import ask_status
 from pllib.errors import BusyError, Error, LogError
 from pllib.listening import is_daemon
 from pllib.log import frame_key
-from pllib.project import Endpoint, Project, choose_endpoint, find, read_endpoint
+from pllib.notices import warn
+from pllib.project import (
+    Endpoint,
+    ForeignEndpointError,
+    Project,
+    choose_endpoint,
+    find,
+    known_endpoint,
+    read_endpoint,
+)
 from pllib.sharing import open_file
 from pllib.waiting import Log
 from query.progress import bar
@@ -247,9 +256,9 @@ def awaited_tracker(project: Project, patience: Patience) -> Endpoint | None:
 def _serve_pid(project: Project) -> int:
     """Return the process of this node that starts the project's tracker again; 0 if none does."""
     path = choose_endpoint(project, os.environ)
-    if path is None or not path.exists():
+    if path is None:
         return 0
-    endpoint = read_endpoint(path)
+    endpoint = known_endpoint(path)
     is_here = endpoint.host in ("", launch.host()) and not endpoint.indexes
     return endpoint.serve_pid if is_here and is_daemon(endpoint.serve_pid) else 0
 
@@ -263,13 +272,21 @@ def running_tracker(project: Project) -> Endpoint | None:
     path = choose_endpoint(project, os.environ)
     if path is None or not path.exists():
         return None
-    endpoint = read_endpoint(path)
+    try:
+        endpoint = read_endpoint(path)
+    except ForeignEndpointError as exc:
+        warn(Exception.__str__(exc))
+        return None
     if not endpoint.tracker or endpoint.indexes:  # a job's have a store of their own
         return None
     try:
         ask_status(endpoint, timeout_s=2.0)
     except KeyRefusedError:
-        raise
+        host = endpoint.tracker_host or endpoint.host
+        if host != launch.host() or is_daemon(endpoint.tracker_pid):
+            raise
+        warn(f"{path} is stale: its tracker is gone, and another answers at {endpoint.tracker}")
+        return None
     except Error:
         return None
     return endpoint

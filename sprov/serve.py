@@ -27,17 +27,20 @@ from pllib.errors import Error, UnavailableError
 from pllib.places import own_places
 from pllib.project import (
     Endpoint,
+    ForeignEndpointError,
     Project,
     choose_endpoint,
     find,
+    known_endpoint,
     read_endpoint,
+    remove_endpoint,
     update_endpoint,
 )
 from pllib.readiness import READY, STOPPING, Notifier
 from pllib.settings import Serving, load_section
 
 from . import scratch
-from .daemons import Daemon, end, end_left, leave, running
+from .daemons import Daemon, end, end_left, is_left, leave, running
 from .extras import require
 
 READY_TIMEOUT_S = 30.0
@@ -264,23 +267,37 @@ def stop(name: str | None) -> None:
     """
     project = find()
     path = _endpoint_file(project, name)
-    endpoint = read_endpoint(path) if path is not None and path.exists() else None
-    if endpoint and endpoint.tracker_pid and endpoint.host not in ("", launch.host()):
+    if path is None:
+        raise UnavailableError("no daemon runs here")
+    _warn_of_foreign(path)
+    endpoint = known_endpoint(path)
+    if endpoint.tracker_pid and endpoint.host not in ("", launch.host()):
         raise UnavailableError(
             f"the daemons run on {endpoint.host}, and this is {launch.host()}",
             "Call `sprov stop` there",
         )
-    pids = running(path) if path is not None else []
-    if path is None or not pids:
-        raise UnavailableError("no daemon runs here")
-    serve_pid = endpoint.serve_pid if endpoint else 0
-    if endpoint and {endpoint.tracker_pid, endpoint.manager_pid} <= set(pids):
+    pids = running(path)
+    if not pids:
+        is_removed = remove_endpoint(path, is_left)
+        hint = f"{path}, which was left behind, is removed" if is_removed else ""
+        raise UnavailableError("no daemon runs here", hint)
+    if {endpoint.tracker_pid, endpoint.manager_pid} <= set(pids):
         _settle(endpoint)
-    for pid in pids[:1] if pids[0] == serve_pid else pids:
+    for pid in pids[:1] if pids[0] == endpoint.serve_pid else pids:
         end(pid)
     for pid in running(path):
         end(pid)  # what `sprov serve` had no time to end
+    remove_endpoint(path, is_left)
     click.echo("stopped")
+
+
+def _warn_of_foreign(path: Path) -> None:
+    try:
+        read_endpoint(path)
+    except ForeignEndpointError as exc:
+        click.echo(f"sprov: {Exception.__str__(exc)}", err=True)
+    except UnavailableError:
+        pass
 
 
 def _settle(endpoint: Endpoint) -> None:

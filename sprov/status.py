@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,7 +11,7 @@ import click
 from pllib import jsontext
 from pllib.delivery import ask_status
 from pllib.errors import Error
-from pllib.project import Project, choose_endpoint, find, read_endpoint
+from pllib.project import ForeignEndpointError, Project, choose_endpoint, find, read_endpoint
 from query.freshness import in_iso
 
 from .left import doubtful_logs, waiting_logs
@@ -58,16 +59,26 @@ def collect(project: Project) -> dict[str, Any]:
     found: dict[str, Any] = {"tracker": {"running": False}, "manager": {"running": False}}
     path = choose_endpoint(project, os.environ)
     if path is not None and path.exists():
-        endpoint = read_endpoint(path)
-        for name, ask in (("tracker", ask_status), ("manager", _ask_manager)):
-            if getattr(endpoint, name):
-                try:
-                    found[name] = {"running": True, **ask(endpoint)}
-                except Error as exc:
-                    found[name] = {"running": False, "trouble": str(exc)}
+        found |= _ask_daemons(path)
     found["skipped_by"], found["refused_frames"] = _left_out(project)
     found["waiting_logs"] = len(waiting_logs(project))
     found["doubtful_logs"] = doubtful_logs(project)
+    return found
+
+
+def _ask_daemons(path: Path) -> dict[str, Any]:
+    asked = {"tracker": ask_status, "manager": _ask_manager}
+    try:
+        endpoint = read_endpoint(path)
+    except ForeignEndpointError as exc:
+        return {name: {"running": False, "trouble": str(exc)} for name in asked}
+    found: dict[str, Any] = {}
+    for name, ask in asked.items():
+        if getattr(endpoint, name):
+            try:
+                found[name] = {"running": True, **ask(endpoint)}
+            except Error as exc:
+                found[name] = {"running": False, "trouble": str(exc)}
     return found
 
 

@@ -20,12 +20,12 @@ from pllib.moments import date_time
 from pllib.project import (
     Endpoint,
     Project,
+    known_endpoint,
     leave_endpoint,
     read_endpoint,
-    read_secret,
     update_endpoint,
-    write_secret,
 )
+from pllib.trackerkey import read_secret, write_secret
 
 from .admission import Peer
 from .digester import Digester
@@ -182,6 +182,7 @@ class Tracker:
             tracker_pid=os.getpid(),
             tracker_port=port,
             host=launch.host(),
+            tracker_host=launch.host(),
             started=date_time(time.time_ns(), digits=0),
         )
 
@@ -360,7 +361,7 @@ def _claim(path: Path) -> tuple[Endpoint, str]:
     Raises:
         UnavailableError: A tracker that lives has this name.
     """
-    old = read_endpoint(path) if path.exists() else Endpoint()
+    old = known_endpoint(path)
     if old.host == launch.host() and is_daemon(old.tracker_pid):
         raise UnavailableError(
             f"a tracker runs already, as process {old.tracker_pid} ({path})",

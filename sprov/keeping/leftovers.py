@@ -18,7 +18,7 @@ from typing import NamedTuple
 from pllib import launch
 from pllib.errors import Error
 from pllib.listening import is_daemon
-from pllib.project import Endpoint, Project, read_endpoint
+from pllib.project import Endpoint, ForeignEndpointError, Project, read_endpoint
 from pllib.sharing import OWNERS_ALONE
 from tracker.journal import segments
 
@@ -145,6 +145,8 @@ def _has_ended(path: Path, is_over: Callable[[str], bool]) -> bool:
     """Tell whether no daemon is at an endpoint; that of another host ends with its job."""
     try:
         endpoint = read_endpoint(path)
+    except ForeignEndpointError:  # it came with a copy of another project
+        return True
     except Error:
         return False
     if not endpoint.tracker and not endpoint.manager:

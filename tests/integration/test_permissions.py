@@ -19,9 +19,10 @@ from pllib import launch
 from pllib.errors import UnavailableError
 from pllib.log import Owner
 from pllib.places import own_place, own_places
-from pllib.project import Project, read_secret, update_endpoint, write_secret
+from pllib.project import Project, update_endpoint
 from pllib.sharing import make_private
 from pllib.spool import Spool
+from pllib.trackerkey import read_secret, write_secret
 from pllib.waiting import spools
 
 GROUP, ADA, MALLORY = 5000, 5001, 5009
