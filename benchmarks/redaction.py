@@ -2,8 +2,8 @@
 
 Records have 10 values: numbers, a path, two words, a small mapping.  While it folds letters, and at
 each hit, no other thread of the process runs; while the C library searches, all do.  "Like one" is
-a hit in each record that is none, ``n_tokens``.  The floor is what sealing the same frame
-takes: its copy and its checksum.
+a hit in each record that is none, ``n_tokens``; a long word is a hit, too, as it may be a token.
+The floor is what sealing the same frame takes: its copy and its checksum.
 """
 
 from __future__ import annotations
@@ -25,8 +25,14 @@ ROOM = (256 << 10) - FRAME_BYTES
 NAMES = ("path", "n_tokens", "optimizer", "rate"), ("loss", "score", "n", "extra", "state", "more")
 
 
-def payload(secret: object = None, key: str = "n_words") -> tuple[bytes, int]:
-    """Return a frame's payload and its number of records; a value of the first may be a secret."""
+def payload(
+    secret: object = None, key: str = "n_words", word: str | None = None
+) -> tuple[bytes, int]:
+    """Return a frame's payload and its number of records; a value of the first may be a secret.
+
+    Args:
+        word: A text that each record has instead of ``ok``, with its number.
+    """
     numbers = random.Random(1)
     context = Context("ab" * 16, 0, 0, 1, "host", 1, "user", "train.py", "project", "train", 1)
     bodies = [encode(context), encode(Signature(0, "transformation", "clean", *NAMES))]
@@ -34,7 +40,8 @@ def payload(secret: object = None, key: str = "n_words") -> tuple[bytes, int]:
     while length < ROOM - 400:
         n = len(bodies)
         used = [f"/data/train/shard-{n:05d}.parquet", n, "adam", numbers.random()]
-        made = [numbers.random(), numbers.random(), n, {key: n}, "ok", numbers.random()]
+        text = "ok" if word is None else f"{word}{n:06d}"
+        made = [numbers.random(), numbers.random(), n, {key: n}, text, numbers.random()]
         if secret is not None and n == 2:
             made[3] = secret
         values = encode_list(used), encode_list(made)
@@ -66,6 +73,9 @@ def measure(options: argparse.Namespace) -> list[table.Row]:
 
     token, named = payload("AKIA" + "A" * 16)[0], payload({"api_key": "abc"})[0]
     alike = payload(key="n_tokens")[0]
+    (digests, n_digests), (words, n_long) = (
+        payload(word=word) for word in ("c0ffee" * 5, "validation_accuracy_of_fold_")
+    )
     few = max(options.repeats // 10, 3)
     return [
         row(
@@ -75,6 +85,14 @@ def measure(options: argparse.Namespace) -> list[table.Row]:
         ),
         row("redaction, no secret, all", least_us(lambda: plain.sweep(clean), options.repeats)),
         row("redaction, names like one", least_us(lambda: plain.sweep(alike), options.repeats)),
+        row(
+            "redaction, a digest in each record",
+            least_us(lambda: plain.sweep(digests), options.repeats) * n_records / n_digests,
+        ),
+        row(
+            "redaction, another long word in each",
+            least_us(lambda: plain.sweep(words), options.repeats) * n_records / n_long,
+        ),
         row("redaction, a token in a frame", least_us(lambda: plain.sweep(token), few)),
         row("redaction, a secret name in a frame", least_us(lambda: plain.sweep(named), few)),
         row("redaction, a site's own pattern, no secret", least_us(lambda: own.sweep(clean), few)),

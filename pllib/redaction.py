@@ -54,9 +54,9 @@ _OPTION = re.compile(
     r"(?<!\S)--?(?P<name>[^\W\d_][\w.-]{0,79})(?P<is>[ \t]{1,3})(?![-=:])" + _VALUE
 )
 _NO_SECRET = re.compile(
-    r"\[redacted:|\$[\w{(]|%[sd({]|[{`(]|<|\*{3}|\.{3}|\w+\(|"
+    r"\[redacted:|\$[\w{(]|%[sd({]|[{`(=]|<|\*{3}|\.{3}|[\w.]{1,200}[(\[]|\W+$|"
     r"(?:none|null|nil|true|false|yes|no|str|int|self|os|args|config|cfg|settings|environ)"
-    r"(?:$|[.\[(])",
+    r"(?:$|[.\[(`])",
     re.I,
 )
 """What a value begins with that is none: a variable, a word of a program, a placeholder."""
@@ -173,7 +173,9 @@ class Redactor:
         if level == NOTHING or _NO_SECRET.match(value) or not hides(name, value, level):
             return False
         is_number = level != ALL and _SMALL.fullmatch(value) is not None
-        return not is_number and not _is_prose(found, group, name)
+        if is_number or _is_variable(name, value, is_quoted=group != "b"):
+            return False
+        return group != "b" or not _is_prose(found, name, level)
 
     def words(self, words: Sequence[str]) -> list[str]:
         """Return a command's words without secrets."""
@@ -214,14 +216,20 @@ def _own_name(name: str) -> str:
     return "_".join(words)
 
 
-def _is_prose(found: re.Match[str], group: str, name: str) -> bool:
-    """Tell whether a word with a colon is one of a sentence ("unexpected token: this")."""
-    if group != "b":
+def _is_variable(name: str, value: str, *, is_quoted: bool) -> bool:
+    """Tell whether a value is a name itself, which says the same: ``token=hf_token``."""
+    last = words_of(name)[-1]
+    if is_quoted and last not in ("key", "token"):
         return False
+    return re.fullmatch(r"[A-Za-z_][A-Za-z_.]*", value) is not None and last in words_of(value)
+
+
+def _is_prose(found: re.Match[str], name: str, level: int) -> bool:
+    """Tell whether a word without quotes is one of a sentence ("unexpected token: this")."""
     value, sign = found["b"], found["is"]
     if ":" in sign and not found["q"]:
-        is_word = len(words_of(name)) == 1
-        return is_word and re.fullmatch(r"[^\W\d_]+", value) is not None
+        is_word = re.fullmatch(r"[^\W\d_]+", value) is not None
+        return is_word and (level != ALL or len(words_of(name)) == 1)
     spaced = sign.strip() == "=" and sign != "="
     return spaced and re.fullmatch(r"[A-Za-z_][A-Za-z_.]*", value) is not None
 

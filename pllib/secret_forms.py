@@ -44,15 +44,15 @@ class Form:
         self.name = name
         self.hints = tuple(hints.split())
         self.near = near
-        self._source, self._flags, self._before = regex, flags, before
+        self.source, self._flags, self._before = regex, flags, before
 
     @cached_property
     def regex(self) -> re.Pattern[str]:
-        return re.compile(self._before + self._source, self._flags)
+        return re.compile(self._before + self.source, self._flags)
 
     @cached_property
     def in_bytes(self) -> re.Pattern[bytes]:
-        return re.compile(self._source.encode(), self._flags)
+        return re.compile(self.source.encode(), self._flags)
 
 
 def _token(name: str, prefixes: str, rest: str) -> Form:
@@ -66,6 +66,7 @@ _WORD, _HEX = "[A-Za-z0-9_-]", "[0-9a-fA-F]"
 
 TOKENS = (
     _token("aws_access_key_id", "AKIA ASIA ABIA ACCA", "[A-Z2-7]{16}" + _END),
+    _token("aws_access_key_id", "A3T", "[A-Z0-9][A-Z2-7]{16}" + _END),
     _token("aws_bedrock_key", "ABSK", "[A-Za-z0-9+/]{109,269}={0,2}"),
     _token("aws_bedrock_key", "bedrock-api-key-", "[A-Za-z0-9+/=]{20,4000}"),
     _token("alibaba_access_key_id", "LTAI", "[A-Za-z0-9]{20}" + _END),
@@ -74,11 +75,11 @@ TOKENS = (
     _token(
         "gitlab_token",
         "glpat- gldt- glrt- glcbt- glffct- glft- glimt- glagent- gloas- glptt- glsoat- GR1348941",
-        "[A-Za-z0-9_.-]{20,300}",
+        f"{_WORD}{{20,300}}(?:[.][a-z0-9]{{2,16}}){{0,2}}",
     ),
     _token("huggingface_token", "hf_ api_org_", "[A-Za-z0-9]{34}" + _END),
-    _token("slack_token", "xoxa- xoxb- xoxe- xoxo- xoxp- xoxr- xoxs-", "[A-Za-z0-9-]{10,250}"),
-    _token("slack_token", "xapp-", r"\d-[A-Za-z0-9-]{10,250}"),
+    _token("slack_token", "xoxa- xoxb- xoxe- xoxo- xoxp- xoxr- xoxs-", "[A-Za-z0-9-]{15,250}"),
+    _token("slack_token", "xapp-", r"\d-[A-Za-z0-9-]{15,250}"),
     _token(
         "api_key",
         "sk-",
@@ -97,14 +98,16 @@ TOKENS = (
     _token("docker_token", "dckr_pat_ dckr_oat_", f"{_WORD}{{20,100}}"),
     _token(
         "stripe_key",
-        "sk_live_ sk_test_ sk_prod_ rk_live_ rk_test_ rk_prod_ whsec_",
-        "[A-Za-z0-9]{10,99}",
+        "sk_live_ sk_test_ sk_prod_ rk_live_ rk_test_ rk_prod_",
+        "[A-Za-z0-9]{12,99}",
     ),
+    _token("stripe_key", "whsec_", "[A-Za-z0-9+/]{24,99}={0,2}"),
     _token("square_token", "sq0atp- sq0csp- EAAA", f"{_WORD}{{22,60}}{_END}"),
-    _token("sendgrid_key", "SG.", "[A-Za-z0-9=_-]{16,32}[.][A-Za-z0-9=_.-]{16,64}"),
+    _token("sendgrid_key", "SG.", f"{_WORD}{{16,32}}[.]{_WORD}{{32,64}}"),
     _token("sendgrid_key", "SG.", "[A-Za-z0-9=_.-]{66}"),
+    _token("gitlab_token", "_gitlab_session=", "[0-9a-z]{32}"),
     _token("sendinblue_key", "xkeysib-", f"{_HEX}{{64}}-[A-Za-z0-9]{{16}}"),
-    _token("twilio_key", "SK AC", "[0-9a-f]{32}" + _END),
+    _token("twilio_key", "SK AC", f"{_HEX}{{32}}{_END}"),
     _token("mailgun_key", "key- pubkey-", "[0-9a-f]{32}" + _END),
     Form("mailchimp_key", "-us", "[0-9a-f]{32}-us[0-9]{1,2}" + _END, before="(?<![0-9a-f])"),
     Form(
@@ -130,12 +133,12 @@ TOKENS = (
     _token("vault_token", "s.", "[A-Za-z0-9]{24}" + _END),
     Form("terraform_token", ".atlasv1.", r"[A-Za-z0-9]{14}[.]atlasv1[.][A-Za-z0-9=_-]{60,70}"),
     _token("pulumi_token", "pul-", "[0-9a-f]{40}" + _END),
-    _token("planetscale_token", "pscale_tkn_ pscale_oauth_ pscale_pw_", r"[\w=.-]{32,64}"),
+    _token("planetscale_token", "pscale_tkn_ pscale_oauth_ pscale_pw_", "[A-Za-z0-9_=.-]{32,64}"),
     _token("postman_key", "PMAK-", f"{_HEX}{{24}}-{_HEX}{{34}}"),
     _token("newrelic_key", "NRAK- NRII- NRJS- NRRA-", "[A-Za-z0-9-]{19,42}"),
     _token("sentry_token", "sntryu_ sntrys_", "[A-Za-z0-9+/=_]{40,500}"),
     _token("sourcegraph_token", "sgp_", f"(?:(?:{_HEX}{{16}}|local)_)?{_HEX}{{40}}"),
-    _token("atlassian_token", "ATATT3 ATCTT3 ATBB", r"[A-Za-z0-9_=\-]{20,300}"),
+    _token("atlassian_token", "ATATT3 ATCTT3 ATBB", f"{_WORD}{{20,300}}(?:=[0-9A-F]{{8}})?"),
     _token("linear_key", "lin_api_", "[A-Za-z0-9]{40}"),
     _token("notion_token", "ntn_", "[0-9]{11}[A-Za-z0-9]{35}"),
     _token("prefect_token", "pnu_ pnb_", "[A-Za-z0-9]{36}"),
@@ -172,6 +175,9 @@ TOKENS = (
     _token("cloudflare_key", "v1.0-", "[0-9a-f]{24}-[0-9a-f]{146}"),
     _token("openshift_token", "sha256~", f"{_WORD}{{43}}(?!{_WORD})"),
     _token("octopus_key", "API-", "[A-Z0-9]{26}" + _END),
+    Form(
+        "facebook_token", "| %", r"\d{15,16}[|%][A-Za-z0-9_-]{27,40}" + _END, before=r"(?<!\d)"
+    ),
     _token("facebook_token", "EAAM EAAC", "[A-Za-z0-9]{100,500}"),
     _token("mapbox_token", "pk. sk.", f"{_WORD}{{60,200}}[.]{_WORD}{{20,50}}"),
     Form("maxmind_key", "_mmk", "[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk" + _END),
@@ -183,15 +189,18 @@ TOKENS = (
     _token("yandex_token", "t1.", "[A-Za-z0-9_-]{1,400}={0,2}[.][A-Za-z0-9_-]{86}={0,2}"),
     _token("authress_key", "sc_ ext_ scauth_ authress_",
         r"[A-Za-z0-9]{5,30}[.][A-Za-z0-9]{4,6}[.]acc[_-][A-Za-z0-9-]{10,32}[.][A-Za-z0-9+/_=-]{30,120}"),
-    _token("dropbox_token", "sl.", "[A-Za-z0-9_=-]{130,152}"),
-    _token("jwt", "eyJ", r"[A-Za-z0-9_-]{8,4000}\.eyJ[A-Za-z0-9_-]{8,8000}\.[A-Za-z0-9_-]{8,2000}"),
+    _token("dropbox_token", "sl.", f"{_WORD}{{130,152}}"),
+    _token(
+        "jwt", "ey",
+        r"[A-Za-z0-9][A-Za-z0-9_-]{8,4000}\.ey[A-Za-z0-9_/-]{9,8000}\.[A-Za-z0-9_/-]{8,2000}={0,2}",
+    ),
     _token("jwt", "ZXlK", "[A-Za-z0-9+/_-]{60,8000}={0,2}"),
 )  # fmt: skip
 """What has a word of `LONG_WORD` letters in it; its hints count as they are written."""
 
 PRIVATE_KEY = Form(
     "private_key", "private key",
-    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+    r"-----BEGIN[A-Z0-9 _-]{0,40}PRIVATE KEY(?: BLOCK)?-----"
     r"(?:(?!-----END )[\s\S])*(?:-----END [A-Z0-9 ]{0,60}-----)?",
 )  # fmt: skip
 COOKIE = Form(
@@ -202,12 +211,16 @@ COOKIE = Form(
 LOGIN = Form(
     "password", "-u -user -auth -login",
     r"(?<!\S)(?:-u|--(?:proxy-)?user|--(?:basic-|http-)?auth|--login)(?:[ \t]{1,3}|=)[\"']?"
-    r"[\w.@%+\\-]{1,100}:((?!\d{1,5}(?!\S))[^\s\"'/~.:\[$][^\s\"']{0,400})",
+    r"[\w.@%+\\-]{1,100}:[\"']?((?!\d{1,5}(?!\S))[^\s\"'/~.:\[$][^\s\"']{0,400})",
     near=r"-(?:u|user|auth|login)(?:[\s=\"'\xa0-\xbf]|\xd9[\x00-\xff]|\xda[\x00-\xff]{2})[^\s:/]{1,104}:",
 )  # fmt: skip
 """Options whose values are ``USER:PASSWORD``; not what is ids, ports, folders or URLs."""
 _USERINFO = r"://[^\s/:@?#\"'<>]{0,400}(?::[^\s/@\"'<>]{1,400})?@"
 STRUCTURES = (
+    Form(
+        "slack_webhook", "hooks.slack.com/",
+        r"hooks\.slack\.com/(?:services|workflows|triggers)/([A-Za-z0-9+/_-]{20,200})",
+    ),
     Form(
         "webhook", "/api/webhooks/ .webhook.office.com/",
         r"(?:discord(?:app)?\.com/api/webhooks|\.webhook\.office\.com/webhookb2)/([A-Za-z0-9@/_-]{20,400})",

@@ -43,7 +43,7 @@ OWNERS = {
 KEYS = {
     "access", "account", "admin", "aes", "anthropic", "api", "app", "auth", "client", "consumer",
     "decryption", "deploy", "encryption", "hmac", "license", "master", "openai", "private",
-    "secret", "service", "sharedaccess", "signing", "ssh", "storage", "subscription", "wandb",
+    "secret", "service", "sharedaccess", "signing", "ssh", "subscription", "wandb",
 }  # fmt: skip
 """What makes a key a secret one."""
 PLAIN_KEYS = {
@@ -88,6 +88,7 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SPLIT = re.compile(r"[\W_]+")
 _PIECES = re.compile(r"[\w+/=.~-]{16,}", re.ASCII)
 _MIXED = re.compile(r"(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{16,}")
+_CODE = re.compile(r"(?=[^\d]{0,400}\d)[^\s<>\[\]{}()]{8,}")
 _SPECIAL = re.compile(r"[<\[{(].*[>\])}]|\W*", re.DOTALL)
 """How language models write tokens that are no words: ``</s>``, ``[PAD]``, ``<|endoftext|>``."""
 _FOLDER = re.compile(r"(?:~|\.{1,2}|[A-Za-z]:)?[/\\]|\.{1,2}$|~$")
@@ -163,9 +164,9 @@ def hides(name: str, value: str, level: int) -> bool:
         return level == ALL
     if value.lower() in NO_VALUES or _FILE.fullmatch(value):
         return False
-    if level == RANDOM:
-        return looks_random(value)
     last = words_of(name)[-1]
+    if level == RANDOM:
+        return _CODE.fullmatch(value) is not None if last == "token" else looks_random(value)
     is_folder = last == "pwd" and _FOLDER.match(value)  # pwd(1) prints one
     return not is_folder and not (last == "token" and _SPECIAL.fullmatch(value))
 

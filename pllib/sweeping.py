@@ -29,6 +29,7 @@ from .secret_forms import (
     PRIVATE_KEY,
     STRUCTURES,
     TOKENS,
+    Form,
 )
 from .secret_names import NOTHING, PARTS, RANDOM, SHORT
 
@@ -50,8 +51,10 @@ _WORDS = bytes(
     for byte in range(256)
 )
 _LONG_WORD = b"a" * LONG_WORD
-_AROUND, _FURTHER = 16, 8192
+_BEFORE, _FURTHER = 128, 8192
 """Bytes before and behind a long word in which a token may have its hint, and its end."""
+_SIGNS = frozenset(bytes([sign]) for sign in b".:|%~=+")
+"""What may be in a token before its long word."""
 _PLAIN_WORD = re.compile(rb"[0-9a-f-]+")
 """Digests and UUIDs."""
 _LENGTH = re.compile(rb"(?:[\xd9\xc4]|[\xda\xc5].|[\xdb\xc6]...).\Z", re.DOTALL)
@@ -113,7 +116,24 @@ def _compiled(regex: str) -> re.Pattern[bytes]:
 
 MARKERS = tuple(_markers())
 """At least one in each secret that `pllib.redaction` knows, but for tokens in long words."""
-_TOKEN_HINTS = tuple((hint.encode(), form) for form in TOKENS for hint in form.hints)
+_HINTS = tuple((hint.encode(), form) for form in TOKENS for hint in form.hints)
+_INSIDE = re.compile(b"-us|_mmk")
+"""Hints in the midst of a long word, or at its end; others begin a token."""
+_SEPARATOR = re.compile(b"[_-]")
+
+
+def _by_first() -> dict[bytes, list[tuple[bytes, Form]]]:
+    found: dict[bytes, list[tuple[bytes, Form]]] = {}
+    for hint, form in _HINTS:
+        if len(hint) > 1:
+            found.setdefault(hint[:2], []).append((hint, form))
+    return found
+
+
+_BY_FIRST = _by_first()
+_MAY_BEGIN = re.compile(
+    rb"(?:[A-Za-z0-9]?|[A-Za-z0-9_-]*?[_-])(?:%b)" % b"|".join(map(re.escape, _BY_FIRST))
+)
 
 
 def _search() -> Callable[[bytes], Callable[[bytes, int], int]]:
@@ -149,24 +169,43 @@ def _occurrences(data: bytes, wanted: bytes) -> Iterator[int]:
 
 
 def _has_token(payload: bytes) -> bool:
-    """Tell whether a long word is a token, as far as its form tells."""
+    """Tell whether a long word is a token, or ends one, as far as its form tells."""
     words = payload.translate(_WORDS)
     find = _searcher(words)
-    seen: set[bytes] = set()
+    plain: set[bytes] = set()
     at = find(_LONG_WORD, 0)
     while at >= 0:
         found = IN_LONG_WORD.match(payload, at)
         end = found.end() if found else at + LONG_WORD
-        if payload[at - 1 : at] == b"." or not _PLAIN_WORD.fullmatch(payload, at, end):
-            near = payload[max(at - _AROUND, 0) : end + _AROUND]
-            if near not in seen and any(
-                hint in near and form.in_bytes.search(payload, max(at - _AROUND, 0), end + _FURTHER)
-                for hint, form in _TOKEN_HINTS
-            ):
+        word, sign = payload[at:end], payload[at - 1 : at]
+        if word not in plain and not _PLAIN_WORD.fullmatch(word):
+            if _MAY_BEGIN.match(word) and _begins(payload, at, word):
                 return True
-            seen.add(near)
+            if _INSIDE.search(word) and _has_form(payload, at, end):
+                return True
+            plain.add(word)
+        if sign in _SIGNS and _has_form(payload, max(at - _BEFORE, 0), end):
+            return True
         at = find(_LONG_WORD, end)
     return False
+
+
+def _begins(payload: bytes, at: int, word: bytes) -> bool:
+    """Tell whether a token begins in a word; its first letter may be a text's length."""
+    starts = (0, 1, *(separator.end() for separator in _SEPARATOR.finditer(word)))
+    return any(
+        word.startswith(hint, start) and form.in_bytes.match(payload, at + start)
+        for start in starts
+        for hint, form in _BY_FIRST.get(word[start : start + 2], ())
+    )
+
+
+def _has_form(payload: bytes, start: int, end: int) -> bool:
+    near = payload[start:end]
+    return any(
+        hint in near and form.in_bytes.search(payload, start, end + _FURTHER)
+        for hint, form in _HINTS
+    )
 
 
 class Sweeper:
