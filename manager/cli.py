@@ -14,6 +14,7 @@ from pllib import daemonlog, lifeline, listening
 from pllib.launch import console_script
 from pllib.project import find
 from pllib.readiness import READY, Notifier
+from pllib.registry import note_project
 from pllib.settings import Serving, load_section
 
 
@@ -57,6 +58,7 @@ def serve(
     from .tls import chosen
 
     project = msgspec.structs.replace(find(), indexes=indexes and indexes.absolute()).create()
+    note_project(project)
     file = project.endpoint(name)
     settings = chosen(load_section(Serving, project.config, os.environ), certificate, key)
     notifier = Notifier()

@@ -15,7 +15,7 @@ PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3}
 
 def in_words(entry: Entry) -> str:
     """Return an entry as one line in which nothing steers a terminal."""
-    at, level, daemon, endpoint, event = (_plain(entry.get(key)) for key in FIRST)
+    at, level, daemon, endpoint, event = (plain_word(entry.get(key)) for key in FIRST)
     rest = {key: value for key, value in entry.items() if key not in FIRST}
     facts = [f"{_word(key)}={_word(value)}" for key, value in _flat(rest)]
     return " ".join([f"{at} {level.upper():<7} {endpoint} {daemon}: {event}", *facts])
@@ -35,7 +35,8 @@ def _word(value: Any) -> str:
     return text if text.isprintable() and text and not set(text) & set(' "=') else json.dumps(text)
 
 
-def _plain(value: Any) -> str:
+def plain_word(value: Any) -> str:
+    """Return a value as text that steers no terminal."""
     text = str(value)
     return text if text.isprintable() else json.dumps(text)
 

@@ -11,6 +11,7 @@ import msgspec
 
 from pllib.errors import SettingsError
 from pllib.project import FOLDER, Project
+from pllib.registry import note_project
 from pllib.settings import SECTIONS, description_of
 from pllib.sharing import GROUP_FOLDER, is_shared, is_trusted, open_file, share
 
@@ -47,6 +48,7 @@ def init(folder: Path, group: str | None) -> None:
     if group is not None:
         _share(project.root, group)
     project.create()
+    note_project(project)
     if not project.config.exists():
         with open(open_file(project.config, os.O_WRONLY | os.O_CREAT), "w") as file:
             file.write(default_config())

@@ -37,6 +37,7 @@ from pllib.project import (
     update_endpoint,
 )
 from pllib.readiness import READY, STOPPING, Notifier
+from pllib.registry import note_project
 from pllib.settings import Serving, load_section
 
 from . import scratch
@@ -89,6 +90,7 @@ def serve(
 
     require("serve", "server", "pyoxigraph", "fastapi", "uvicorn", "pyarrow")
     project = find().create()
+    note_project(project)
     name = name or job_facts(os.environ).get("job_id") or "local"
     endpoint_file = project.endpoint(name)
     if temporary and indexes is not None:

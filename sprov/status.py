@@ -11,7 +11,14 @@ import click
 from pllib import jsontext
 from pllib.delivery import ask_status
 from pllib.errors import Error
-from pllib.project import ForeignEndpointError, Project, choose_endpoint, find, read_endpoint
+from pllib.project import (
+    Endpoint,
+    ForeignEndpointError,
+    Project,
+    choose_endpoint,
+    find,
+    read_endpoint,
+)
 from query.freshness import in_iso
 
 from .left import doubtful_logs, waiting_logs
@@ -25,14 +32,21 @@ TIMES = ("snapshot_at", "as_of")
 
 
 @click.command()
+@click.option("--all", "everywhere", is_flag=True, help="Of all projects that you made or served.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
-def status(form: str) -> None:
+def status(everywhere: bool, form: str) -> None:
     """Show daemons, ranks, queues, lag and counts of lost and refused records.
 
     \b
         sprov status
         sprov status --format json
+        sprov status --all
     """
+    if everywhere:
+        from .everywhere import show_all
+
+        show_all(form)
+        return
     project = find()
     found = collect(project)
     if form == "json":
@@ -67,7 +81,7 @@ def collect(project: Project) -> dict[str, Any]:
 
 
 def _ask_daemons(path: Path) -> dict[str, Any]:
-    asked = {"tracker": ask_status, "manager": _ask_manager}
+    asked = {"tracker": ask_status, "manager": ask_manager}
     try:
         endpoint = read_endpoint(path)
     except ForeignEndpointError as exc:
@@ -102,7 +116,12 @@ def _in_words(key: str, value: Any) -> str:
     return str(value)
 
 
-def _ask_manager(endpoint: Any) -> dict[str, Any]:
+def ask_manager(endpoint: Endpoint) -> dict[str, Any]:
+    """Ask a manager for its counts.
+
+    Raises:
+        UnavailableError: It does not answer, or can't prove who it is.
+    """
     from query.engine import ask_json
 
     return dict(ask_json(endpoint, "/v1/status"))

@@ -22,6 +22,8 @@ for _name in [name for name in os.environ if name.startswith(FOREIGN)]:
         del os.environ[_name]
 # Tests count records and facts, whatever is installed; those of software set it.
 os.environ["SPROV_SOFTWARE"] = "off"
+# No project of a test is noted where this user's own are (`pllib.registry`).
+os.environ["XDG_STATE_HOME"] = "/dev/null/state"
 
 # How long an example takes says what else the machine does, and no more.
 settings.register_profile(

@@ -11,6 +11,7 @@ import click
 from pllib import daemonlog, lifeline, listening
 from pllib.project import Project, find
 from pllib.readiness import READY, Notifier
+from pllib.registry import note_project
 from pllib.settings import Serving, from_process, load_section
 
 from .daemon import DRAIN_S, Tracker
@@ -46,6 +47,7 @@ def serve(
         sprov tracker serve --name 4242 --bind 0.0.0.0
     """
     project = find().create()
+    note_project(project)
     settings = load_section(Serving, project.config, os.environ)
     notifier = Notifier()
     with daemonlog.logging_to(project, name, "tracker", settings):
