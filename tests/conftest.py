@@ -12,6 +12,7 @@ from disks import build, missing_compiler
 from harness import MPIRUN, Site, lack, usual_signals
 from hypothesis import HealthCheck, settings
 from machine import Machine
+from reaper import Reaper
 
 FOREIGN = ("SPROV_", "SLURM_", "PMI", "OMPI_", "MPI_", "TORCHELASTIC_", "HYDI_")
 OURS = ("SPROV_FIGURES", "SPROV_TEST_")
@@ -59,6 +60,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def cpu_s() -> float:
     """Return the CPU seconds of this process and of all that it waited for."""
     return sum(os.times()[:4])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left() -> Iterator[None]:
+    """What tests start ends with them, even if they are killed; what they forget is a failure."""
+    reaper = Reaper()
+    yield
+    assert reaper.close() == []
 
 
 @pytest.fixture(autouse=True)
