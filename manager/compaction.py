@@ -18,13 +18,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from .mapping import map_series_file
 from .ntriples import node, string
-from .series import SCHEMA, File, distinct, write_table
-from .store.pointfiles import Ranges, read_ranges, run_of, unite
+from .store.pointfiles import DamagedError, File, run_of
 from .store.writable import KEEP_SNAPSHOTS
 from .vocabulary import term
 
@@ -116,9 +112,11 @@ class Compactor:
 
     def _n_points(self, run: str, name: str, known: int | None) -> int:
         if known is None:
+            from .series import count_points
+
             try:
-                known = int(pq.read_metadata(self._folder / name).num_rows)
-            except (OSError, pa.ArrowException):
+                known = count_points(self._folder / name)
+            except (OSError, DamagedError):
                 known = ENOUGH_POINTS  # it is left alone, and whoever reads it is told
             with self._changed:
                 self._files[run][name] = known
@@ -134,7 +132,7 @@ class Compactor:
         except OSError as exc:
             self.trouble = f"files of run {run} are apart still: {exc}"
             return False
-        except (SyntaxError, pa.ArrowException) as exc:
+        except (SyntaxError, DamagedError) as exc:
             self.trouble = f"files of run {run} stay apart: {exc}"
             with self._changed:
                 for name in names:
@@ -150,9 +148,9 @@ class Compactor:
         return True
 
     def _merge(self, run: str, names: list[str]) -> File:
-        paths = [self._folder / name for name in names]
-        table = distinct(pa.concat_tables([read_points(path) for path in paths]))
-        file = write_table(self._folder, run, table, _frames(paths))
+        from .series import merge
+
+        file = merge(self._folder, run, names)
         self._commit(map_series_file(run, file.name) + map_superseded(run, names))
         return file
 
@@ -189,22 +187,3 @@ def map_superseded(run: str, names: list[str]) -> str:
     """Return the triples that take files of a run out of those that count."""
     subject, predicate = node("run", run), term("sprov:supersededFile")
     return "".join(f"{subject} {predicate} {string(name)} .\n" for name in names)
-
-
-def read_points(path: Path) -> pa.Table:
-    """Return a file's points in the columns of `SCHEMA`, whoever wrote it."""
-    with pq.ParquetFile(path) as file:
-        table = file.read(use_threads=False)
-    columns = []
-    for field in SCHEMA:
-        column = table[field.name]
-        if pa.types.is_dictionary(field.type) and not pa.types.is_dictionary(column.type):
-            column = column.cast(field.type.value_type).dictionary_encode()
-        columns.append(column)
-    return pa.table(columns, schema=SCHEMA)
-
-
-def _frames(paths: list[Path]) -> Ranges | None:
-    ranges = [read_ranges(path) for path in paths]
-    known = [each for each in ranges if each is not None]
-    return unite(known) if len(known) == len(ranges) else None

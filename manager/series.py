@@ -11,7 +11,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,7 +21,15 @@ from pllib import linked
 from pllib.log import sync_folder
 from pllib.sharing import make_folder, open_file
 
-from .store.pointfiles import Ranges, ranges_of, write_ranges
+from .store.pointfiles import (
+    DamagedError,
+    File,
+    Ranges,
+    ranges_of,
+    read_ranges,
+    unite,
+    write_ranges,
+)
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = pa.schema(
@@ -43,12 +51,6 @@ _ENCODINGS = {**_NUMBERS, "value": "BYTE_STREAM_SPLIT"}
 """Half the time and two thirds of the bytes of the defaults (pyarrow 26, 10 million points)."""
 
 
-class File(NamedTuple):
-    name: str
-    """Relative to the folder of all series."""
-    n_points: int
-
-
 def write_points(folder: Path, run: str, batches: Sequence[linked.Points]) -> File:
     """Write one file, durable when this returns.
 
@@ -60,6 +62,53 @@ def write_points(folder: Path, run: str, batches: Sequence[linked.Points]) -> Fi
     if len(set(frames)) < len(frames):
         table = distinct(table)
     return write_table(folder, run, table, ranges_of(frames))
+
+
+def merge(folder: Path, run: str, names: Sequence[str]) -> File:
+    """Write the points of files of one run as one file, durable when this returns.
+
+    Raises:
+        OSError: The disk is full or failed.
+        DamagedError: A file can't be read.
+    """
+    paths = [folder / name for name in names]
+    try:
+        table = distinct(pa.concat_tables([read_points(path) for path in paths]))
+        return write_table(folder, run, table, _common_ranges(paths))
+    except pa.ArrowException as exc:
+        raise DamagedError(str(exc)) from exc
+
+
+def _common_ranges(paths: Sequence[Path]) -> Ranges | None:
+    ranges = [read_ranges(path) for path in paths]
+    known = [each for each in ranges if each is not None]
+    return unite(known) if len(known) == len(ranges) else None
+
+
+def count_points(path: Path) -> int:
+    """Return how many points a file has.
+
+    Raises:
+        OSError: The disk failed, or it is gone.
+        DamagedError: It is no Parquet.
+    """
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except pa.ArrowException as exc:
+        raise DamagedError(str(exc)) from exc
+
+
+def read_points(path: Path) -> pa.Table:
+    """Return a file's points in the columns of `SCHEMA`, whoever wrote it."""
+    with pq.ParquetFile(path) as file:
+        table = file.read(use_threads=False)
+    columns = []
+    for field in SCHEMA:
+        column = table[field.name]
+        if pa.types.is_dictionary(field.type) and not pa.types.is_dictionary(column.type):
+            column = column.cast(field.type.value_type).dictionary_encode()
+        columns.append(column)
+    return pa.table(columns, schema=SCHEMA)
 
 
 def write_table(folder: Path, run: str, table: pa.Table, frames: Ranges | None) -> File:
@@ -142,15 +191,3 @@ def table_of(points: linked.Points) -> pa.Table:
 def _column(points: linked.Points, kind: Any, data: bytes) -> pa.Array:
     """Return packed numbers as they lie there."""
     return pa.Array.from_buffers(kind, points.n_points, [None, pa.py_buffer(data)])
-
-
-def delete_unnamed(folder: Path, named: set[str]) -> int:
-    """Delete files that no commit names; return how many."""
-    stray = [
-        path
-        for path in folder.glob("run=*/*.parquet")
-        if str(path.relative_to(folder)) not in named
-    ]
-    for path in stray:
-        path.unlink(missing_ok=True)
-    return len(stray)

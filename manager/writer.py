@@ -27,10 +27,10 @@ from pathlib import Path
 from pllib import linked
 from pllib.errors import UnavailableError
 
-from . import series
 from .compaction import Compactor
 from .mapping import map_batch, map_series_file, map_watermark
 from .retrying import Retrying
+from .store.pointfiles import File, delete_unnamed
 from .store.writable import Store
 
 COMMIT_TRIPLES = 45_000
@@ -122,7 +122,7 @@ class Writer:
         self._stopping = False
         self._drop_at = math.inf
         named = store.series_files()
-        series.delete_unnamed(series_folder, named)
+        delete_unnamed(series_folder, named)
         self.compactor = Compactor(
             series_folder, named, store.superseded_files(), self._load_compaction
         )
@@ -315,8 +315,10 @@ class Writer:
             for run, file in files:
                 self.compactor.added(run, file)
 
-    def _write_points(self, run: str, points: list[linked.Points]) -> series.File:
-        attempt = partial(series.write_points, self._series_folder, run, points)
+    def _write_points(self, run: str, points: list[linked.Points]) -> File:
+        from .series import write_points  # pyarrow takes 0.2 s, and many runs have no points
+
+        attempt = partial(write_points, self._series_folder, run, points)
         return self._retrying.until_done("series", attempt)
 
     def _load_triples(self, lines: str) -> None:

@@ -18,10 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyoxigraph as ox
 
-from manager.compaction import read_points
-from manager.series import SCHEMA, distinct, table_of
-from manager.store.pointfiles import Ranges, literally, read_ranges, run_of
-from manager.vocabulary import term
+from manager.series import SCHEMA, distinct, read_points, table_of
+from manager.store.pointfiles import Ranges, files_that_count, literally, read_ranges
 from pllib import linked
 from tracker.seen import Seen
 
@@ -224,20 +222,6 @@ class PointCheck:
             return list(self._duckdb.execute(query).fetchall())
         finally:
             self._duckdb.unregister("points")
-
-
-def files_that_count(store: ox.Store) -> dict[str, list[str]]:
-    """Return run → names of its files that are not superseded."""
-    found: dict[str, list[str]] = defaultdict(list)
-    rows = store.query(
-        f"SELECT ?f {{ ?run {term('sprov:seriesFile')} ?f "
-        f"FILTER NOT EXISTS {{ ?run {term('sprov:supersededFile')} ?f }} }} ORDER BY ?f"
-    )
-    assert isinstance(rows, ox.QuerySolutions)
-    for row in rows:
-        if run := run_of(row["f"].value):
-            found[run].append(row["f"].value)
-    return found
 
 
 def _claims(folder: Path, names: list[str]) -> list[_Claim]:

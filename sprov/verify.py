@@ -12,12 +12,13 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import pyoxigraph as ox
 
 from manager.mapping import map_batch
+from manager.store.pointfiles import files_that_count
 from manager.store.snapshots import current_snapshot, missing, open_snapshot, query_prefixes
 from pllib import jsontext
 from pllib.errors import LogError, UnavailableError
@@ -32,9 +33,11 @@ from .keeping.pieces import Kept, Piece, kept
 from .left import in_words as in_words_of_waiting
 from .left import waiting_logs
 from .pinned import pinned
-from .pointcheck import PointCheck
 from .skipped import in_words, refusal
 from .tallies import Tallies
+
+if TYPE_CHECKING:
+    from .pointcheck import PointCheck
 
 REMEDY = "Run `sprov rebuild`: it makes the store from the logs, as this version stores them"
 """For triples that the store has not; what was stored by an earlier version may lack some."""
@@ -126,7 +129,8 @@ def _check(project: Project, pins: contextlib.ExitStack | None) -> dict[str, Any
 def _found(project: Project, journals: Kept, comparison: _Comparison) -> dict[str, Any]:
     problems = [*map(str, journals.unreachable), *comparison.problems]
     problems += comparison.tallies.problems_beyond(journals.absent)
-    problems += comparison.points.problems(journals.absent)
+    if (points := comparison.points) is not None:
+        problems += points.problems(journals.absent)
     problems += [in_words(reason, n) for reason, n in sorted(comparison.skipped.items())]
     if comparison.n_without_run:
         problems.append(f"{comparison.n_without_run} frame(s) say of no run: nothing is stored")
@@ -136,7 +140,7 @@ def _found(project: Project, journals: Kept, comparison: _Comparison) -> dict[st
         **comparison.tallies.counts,
         "skipped": sum(comparison.skipped.values()),
         "triples_missing": comparison.n_missing,
-        "points": comparison.points.n_points,
+        "points": 0 if points is None else points.n_points,
         "archived": sum(piece.is_archived for piece in journals.pieces),
         "forgotten": sum(told.counts.n_records for _, told in journals.forgotten),
         "problems": problems,
@@ -154,20 +158,29 @@ class _Comparison:
     def __init__(self, project: Project, pins: contextlib.ExitStack | None) -> None:
         self.of = project
         """With the snapshot that is compared."""
+        self._series = project.series
         self.tallies = Tallies()
         self.problems: list[str] = []
         self.n_missing = self.n_without_run = 0
         self.skipped: Counter[str] = Counter()
         """Records that are not linked, by reason."""
+        self.points: PointCheck | None = None
+        """None while there are none, in files or journals."""
         for _ in range(MAX_SNAPSHOTS):
             before = current_snapshot(project.snapshots)
             if pins is not None:
                 pins.close()
                 self.of = pins.enter_context(pinned(project))
             self._store = open_snapshot(self.of.snapshots)
-            self.points = PointCheck(self._store, project.series)
-            if not self.points.is_troubled or current_snapshot(project.snapshots) == before:
+            self.points = self._check_points() if files_that_count(self._store) else None
+            is_troubled = self.points is not None and self.points.is_troubled
+            if not is_troubled or current_snapshot(project.snapshots) == before:
                 break
+
+    def _check_points(self) -> PointCheck:
+        from .pointcheck import PointCheck  # with DuckDB and pyarrow, which take 0.3 s
+
+        return PointCheck(self._store, self._series)
 
     def compare(self, piece: Piece, sizes: dict[Path, int], advance: Any) -> None:
         """Compare a journal as far as it was when sizes were taken."""
@@ -220,6 +233,8 @@ class _Comparison:
             )
             return 0
         if batch.points is not None:
+            if self.points is None:
+                self.points = self._check_points()
             self.points.add(context.run, (frame.log_id, frame.number), batch.points)
         return n_missing
 

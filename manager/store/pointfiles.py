@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pyoxigraph as ox
 
 from pllib.identity import is_one
+
+from ..vocabulary import term
 
 NAME = re.compile(r"run=([0-9a-f]{32})/[0-9a-f]{16}\.parquet")
 """Names come back out of the store, where an import may have put anything."""
@@ -27,6 +30,42 @@ MAX_SPAN = 1 << 22
 
 Ranges = dict[str, list[tuple[int, int]]]
 """Log id (hex) to first and last numbers of frames; in order, none touching the next."""
+
+
+class DamagedError(Exception):
+    """A file of points can't be read, though the disk gives it."""
+
+
+class File(NamedTuple):
+    name: str
+    """Relative to the folder of all series."""
+    n_points: int
+
+
+def files_that_count(store: ox.Store) -> dict[str, list[str]]:
+    """Return run → names of its files that are not superseded."""
+    found: dict[str, list[str]] = defaultdict(list)
+    rows = store.query(
+        f"SELECT ?f {{ ?run {term('sprov:seriesFile')} ?f "
+        f"FILTER NOT EXISTS {{ ?run {term('sprov:supersededFile')} ?f }} }} ORDER BY ?f"
+    )
+    assert isinstance(rows, ox.QuerySolutions)
+    for row in rows:
+        if run := run_of(row["f"].value):
+            found[run].append(row["f"].value)
+    return found
+
+
+def delete_unnamed(folder: Path, named: set[str]) -> int:
+    """Delete files that no commit names; return how many."""
+    stray = [
+        path
+        for path in folder.glob("run=*/*.parquet")
+        if str(path.relative_to(folder)) not in named
+    ]
+    for path in stray:
+        path.unlink(missing_ok=True)
+    return len(stray)
 
 
 def run_of(name: str) -> str | None:
@@ -100,6 +139,9 @@ def read_ranges(path: Path) -> Ranges | None:
     Raises:
         OSError: The file is gone, no Parquet, or its footer is damaged.
     """
+    import pyarrow as pa  # which takes 0.2 s, and many stores have no points
+    import pyarrow.parquet as pq
+
     try:
         told = (pq.read_metadata(path).metadata or {}).get(FRAMES_KEY)
     except pa.ArrowInvalid as exc:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyoxigraph as ox
 
 from manager.mapping import map_batch
-from manager.store.pointfiles import Ranges, read_ranges
+from manager.store.pointfiles import Ranges, files_that_count, read_ranges
 from manager.store.snapshots import missing, open_snapshot, watermarks
 from pllib.errors import UnavailableError
 from pllib.log import Frame
@@ -17,7 +17,6 @@ from query.engine import find_engine
 from tracker.journal import read_unstored, segments
 from tracker.linker import context_of, link
 
-from ..pointcheck import files_that_count
 from .stubs import identity_of
 
 

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from manager.compaction import FAN_IN, Compactor, read_points
+from manager.compaction import FAN_IN, Compactor
 from manager.mapping import map_batch
-from manager.series import write_points
+from manager.series import read_points, write_points
 from manager.store.pointfiles import overlapping, ranges_of, read_ranges, unite
 from manager.store.writable import KEEP_SNAPSHOTS
 from pllib import identity, linked
