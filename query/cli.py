@@ -100,25 +100,29 @@ def _print_answer(asked: Engine, text: str, form: str) -> None:
 def runs(form: str, live: bool, job: str | None) -> None:
     """List runs, oldest first: the project's, and those of jobs that run now.
 
+    A rank is silent that its tracker can't reach any more: how it ended is not known.
+
     \b
         sprov runs
         sprov runs --format json
     """
+    from .silence import KEYS, add_silence
     from .tables import print_rows
 
     columns = [
         "run", "name", "study", "experiment", "job", "ranks", "ranks_seen", "started", "ended",
-        "state",
+        "state", *KEYS,
     ]  # fmt: skip
     if job is not None:
-        found = engine_for(live=live, job=job).runs()
+        engine = engine_for(live=live, job=job)
+        found = add_silence((row, engine) for row in engine.runs())
     else:
         known = everywhere(find(), live=live)
-        found = [row for row, _ in known.rows]
+        found = add_silence(known.rows)
         known.warn()
     if form == "table":
         columns = [name for name in columns if any(row[name] is not None for row in found)]
-        columns = [name for name in columns if name != "ranks_seen"]
+        columns = [name for name in columns if name not in ("ranks_seen", *KEYS)]
         found = [_readable(row) for row in found]
     print_rows(found, columns or ["run"], form)
 
@@ -129,13 +133,15 @@ def _readable(run: dict[str, Any]) -> dict[str, Any]:
     The end is without its day or year if that is the one of the start.
     """
     from .runs import ranks_in_words
+    from .silence import state_in_words
 
     started, ended = ((run[name] or "")[:19].replace("T", " ") for name in ("started", "ended"))
     if ended[:10] == started[:10]:
         ended = ended[11:]
     elif ended[:5] == started[:5]:
         ended = ended[5:]
-    return {**run, "started": started, "ended": ended or None, "ranks": ranks_in_words(run)}
+    return {**run, "started": started, "ended": ended or None, "ranks": ranks_in_words(run),
+            "state": state_in_words(run)}  # fmt: skip
 
 
 @click.command()

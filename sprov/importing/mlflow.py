@@ -26,6 +26,7 @@ from pllib.records import (
     Ended,
     Generated,
     Metric,
+    Outcome,
     Record,
     Signature,
     Started,
@@ -45,8 +46,8 @@ MAX_ARTIFACTS = 10_000
 MAX_FACTS = 64
 VALUES_A_RECORD = 100
 
-_ENDS = {"4": "FAILED", "5": "KILLED", "FAILED": "FAILED", "KILLED": "KILLED"}
-_DONE = {"3", "FINISHED", *_ENDS}
+_FAILED, _KILLED = {"4", "FAILED"}, {"5", "KILLED"}
+_DONE = {"3", "FINISHED"} | _FAILED | _KILLED
 
 
 @dataclass
@@ -252,7 +253,9 @@ def log_of(run: MlflowRun, project: Project) -> MlflowLog:
     context = _context(run, project, digest, writing.started_ns)
     head = [encode(context), *map(encode, writing.signatures)]
     records = [encode(record) for record in writing.records]
-    log_id = bytes.fromhex(identity.digest("mlflow log", *head, *records))
+    killed = [] if writing.killed_ns is None else [f"killed {writing.killed_ns}"]
+    log_id = bytes.fromhex(identity.digest("mlflow log", *head, *records, *killed))
+    records += map(encode, writing.outcome(log_id.hex()))
     return MlflowLog(
         run.folder, log_id, identity.iri("run", digest),
         identity.iri("activity", identity.activity(log_id, 0)), head, records,
@@ -286,6 +289,8 @@ class _Writing:
         self.signatures: list[Signature] = []
         self.records: list[Record] = []
         self.started_ns = self._time("start_time")
+        self.killed_ns: int | None = None
+        """When it ended, if it was killed."""
         whole = self._signature()
         self.records.append(Started(1, 0, ROOT, whole, self.started_ns))
         self._params()
@@ -359,8 +364,21 @@ class _Writing:
         if status not in _DONE or not self._run.meta.get("end_time"):
             return
         ended_ns = self._time("end_time")
-        self.records.append(Ended(self._seq, 0, ended_ns, _ENDS.get(status)))
+        if status in _KILLED:
+            self.killed_ns = ended_ns
+            return
+        self.records.append(Ended(self._seq, 0, ended_ns, "FAILED" if status in _FAILED else None))
         self.records.append(Closed(self._seq, self._seq, {}, ended_ns))
+
+    def outcome(self, log_id: str) -> list[Record]:
+        """Return what is to follow the records of a run that was killed: it did not say its end."""
+        if self.killed_ns is None:
+            return []
+        seq = self._seq
+        return [
+            Outcome(seq, log_id, "killed", self.killed_ns),
+            Closed(seq + 1, seq + 1, {}, self.killed_ns),
+        ]
 
 
 def _typed(text: str) -> Any:

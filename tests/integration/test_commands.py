@@ -173,7 +173,7 @@ def test_show_and_json_have_stable_keys(site: Site):
     (run,) = json.loads(site.sprov("runs", "--format", "json"))
     assert list(run) == [
         "run", "name", "study", "experiment", "job", "ranks", "ranks_seen", "started", "ended",
-        "state",
+        "state", "silent_ranks", "silent_s",
     ]  # fmt: skip
     assert (run["study"], run["job"], run["state"]) == ("digits", "4242", "failed")
     shown = json.loads(site.sprov("show", "4242", "--format", "json"))

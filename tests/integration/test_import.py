@@ -118,13 +118,18 @@ def copied_run(site: Site) -> Path:
     return next((site.folder / "mlruns" / "0").glob("*/params")).parent
 
 
-def test_a_failed_mlflow_run_failed(site: Site):
+@pytest.mark.parametrize(
+    ("status", "state"), [("4", "failed"), ("5", "killed"), ("KILLED", "killed")]
+)
+def test_an_mlflow_run_ended_as_mlflow_says(site: Site, status: str, state: str):
     run = copied_run(site)
-    meta = (run / "meta.yaml").read_text().replace("status: 3", "status: 4")
+    meta = (run / "meta.yaml").read_text().replace("status: 3", f"status: {status}")
     (run / "meta.yaml").write_text(meta)
     site.sprov("import", "mlruns/0")
     (found,) = json.loads(site.sprov("runs", "--format", "json"))
-    assert found["state"] == "failed"
+    assert (found["state"], found["ended"]) == (state, "2024-05-01T12:01:40.5Z")
+    assert site.verify()["sessions_not_ended"] == 0
+    assert "0 new triple(s)" in site.sprov("import", "mlruns/0")
 
 
 def test_an_mlflow_run_that_went_on_is_not_mixed_with_what_came_in_before(site: Site):

@@ -184,7 +184,11 @@ def test_silence_of_a_rank_on_another_node_is_no_end(served: Site) -> None:
         tracker = json.loads(served.sprov("status", "--format", "json"))["tracker"]
         return list(tracker["silent_ranks"])
 
-    assert [rank["host"] for rank in wait_until(lost)] == ["elsewhere"]
+    assert [rank["host"] for rank in wait_until(lost, every_s=0.5)] == ["elsewhere"]
+    away_row, here_row = json.loads(served.sprov("runs", "--format", "json"))
+    assert away_row["silent_ranks"] == 1 and away_row["silent_s"] > 0
+    assert (here_row["silent_ranks"], here_row["silent_s"]) == (None, None)
+    assert "running (silent for " in " ".join(served.sprov("runs").split())
     assert "how it ended is not known" in served.sprov("status")
     assert states()["elsewhere"] == "running"
 
