@@ -18,6 +18,7 @@ MAX_WAITING = 100_000
 """Files that wait; more are left to `sprov ingest`, which finds what has no digest."""
 MAX_KNOWN = 100_000
 FRAME_RECORDS = 256
+RETRY_S = 1.0
 NICE = 10
 """Of the thread: files are read when nobody else wants the processor."""
 
@@ -93,13 +94,27 @@ class Digester:
                 self._changed.wait()
             return self._waiting.popitem(last=False)[1] if self._waiting else None
 
+    def _stops_within(self, seconds: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self._stopping, seconds)
+
     def _write(self, found: list[Digested]) -> None:
+        """Journal digests, as soon as the disk takes them.
+
+        Those that are left at the end `sprov ingest` finds: the files have none.
+        """
         packed = self._log.frame(found).pack()
+        while not self._append(packed):
+            if self._stops_within(RETRY_S):
+                return
+        self.n_overwritten += sum(record.digest is None for record in found)
+        self.n_digested += sum(record.digest is not None for record in found)
+
+    def _append(self, packed: bytes) -> bool:
         try:
             self._journal.append([(frame_key(packed), packed)])
         except OSError as exc:
             self.trouble = f"digests are not journalled: {exc}"
-            return
+            return False
         self.trouble = ""
-        self.n_overwritten += sum(record.digest is None for record in found)
-        self.n_digested += sum(record.digest is not None for record in found)
+        return True

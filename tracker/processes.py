@@ -44,6 +44,8 @@ class _Gone:
     """When, 0 if it was gone before it could be watched."""
     n_looks: int = 0
     due: float = 0.0
+    trouble: str = ""
+    """Why what it left could not be handed over."""
 
 
 class ProcessWatch:
@@ -68,7 +70,14 @@ class ProcessWatch:
         self._scan_at = 0.0
         self._stopping = threading.Event()
         self.n_told = 0
-        self.trouble = ""
+        self._scan_trouble = ""
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong now; empty when all is well."""
+        return next((gone.trouble for gone in [*self._gone.values()] if gone.trouble), "") or (
+            self._scan_trouble
+        )
 
     def note(self, log_id: bytes, host: str, pid: int) -> None:
         """Take note of a rank that has said HELLO."""
@@ -145,15 +154,17 @@ class ProcessWatch:
         self._scan_at = now + SCAN_S
         try:
             left = {log.log_id: log for log in waiting.spools(self._project, self._environ)}
+            self._scan_trouble = ""
         except (Error, OSError) as exc:
-            self.trouble, left = str(exc), {}
+            self._scan_trouble, left = str(exc), {}
         for log_id, log in left.items():
             if log_id not in self.told and log_id not in self._gone and self._is_new(log):
                 due[log_id] = self._gone[log_id] = _Gone(0)
         for log_id, gone in due.items():
             found = left.get(log_id)
             gone.n_looks += 1
-            if found is not None and self._tell(found, gone.at_ns):
+            gone.trouble = "" if found is None else self._tell(found, gone.at_ns)
+            if found is not None and not gone.trouble:
                 self.told.add(log_id)
             if log_id in self.told or gone.n_looks >= len(LOOKS_S):
                 del self._gone[log_id]
@@ -168,8 +179,8 @@ class ProcessWatch:
         mine = ("", self._environ.get("SLURM_JOB_ID"))
         return not log.trouble and log.owner.job in mine and log.last_ns >= self._since_ns
 
-    def _tell(self, log: waiting.Log, at_ns: int) -> bool:
-        """Hand over what is in a spool, and that its process was killed; False if that failed."""
+    def _tell(self, log: waiting.Log, at_ns: int) -> str:
+        """Hand over what is in a spool, and that its process was killed; return what failed."""
         try:
             endpoint = read_endpoint(self._endpoint_file)
             waiting.send(endpoint, log.frames(), TIMEOUT_S)
@@ -180,7 +191,5 @@ class ProcessWatch:
                 telling.tell(self._project, log.owner.run, [outcome], endpoint=endpoint)
                 self.n_told += 1
         except (Error, OSError) as exc:
-            self.trouble = f"{log.path}: {exc}"
-            return False
-        self.trouble = ""
-        return True
+            return f"{log.path}: {exc}"
+        return ""
