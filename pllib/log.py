@@ -252,6 +252,7 @@ class LogWriter:
         self.n_frames = 0
         self._room = blank_frame(header.log_id, room) if room else b""
         self.size = HEADER_BYTES + len(self._room)
+        self._synced = self.size, self.n_frames
         with new_file(path) as self._fd:
             self._lock = locks.hold(self._fd) if is_locked else None
             try:
@@ -272,7 +273,7 @@ class LogWriter:
         try:
             _write_all(self._fd, data)
         except OSError:
-            self.cut(self.size)
+            self._cut(self.size)
             raise
         self.size += len(data)
         self.n_frames += len(frames)
@@ -281,15 +282,18 @@ class LogWriter:
     def is_empty(self) -> bool:
         return self.size == HEADER_BYTES + len(self._room)
 
-    def cut(self, size: int) -> None:
-        """Take back what was appended after the file had this size.
+    def take_back(self) -> None:
+        """Take back what was appended since the last sync.
 
         Raises:
             OSError: The device failed; what the file ends with is not known then.
         """
+        self._cut(self._synced[0])
+        self.size, self.n_frames = self._synced
+
+    def _cut(self, size: int) -> None:
         os.ftruncate(self._fd, size)
         os.lseek(self._fd, size, os.SEEK_SET)
-        self.size = size
 
     def fill_room(self, frames: list[bytes]) -> None:
         """Put frames into the room at the start, durably; no block is allocated for them.
@@ -307,7 +311,11 @@ class LogWriter:
         self.sync()
 
     def sync(self) -> None:
+        """Raises:
+        OSError: Nobody knows what is on the disk of what was appended since the last sync.
+        """
         os.fdatasync(self._fd)
+        self._synced = self.size, self.n_frames
 
     def close(self) -> None:
         os.close(self._fd)
@@ -318,18 +326,23 @@ class LogWriter:
 def new_file(path: Path) -> Iterator[int]:
     """Make a file that has its name only once the block is through: a kill leaves no half of one.
 
+    If its folder can't be synced, a file that was not there before goes again.
+
     Yields:
         A descriptor, open for reading and writing; the caller's when the block ends well.
     """
-    partial = path.with_name(f"{path.name}.new")
+    left = partial = path.with_name(f"{path.name}.new")
+    is_first = not path.exists()
     fd = open_file(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     try:
         yield fd
         partial.rename(path)
+        left = path if is_first else partial
         sync_folder(path.parent)
     except BaseException:
         os.close(fd)
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            left.unlink(missing_ok=True)
         raise
 
 

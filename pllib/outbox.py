@@ -52,7 +52,7 @@ class Outbox:
         except OSError as exc:
             self._fail(exc)
             return 0
-        synced, n_frames = writer.size, 0
+        n_frames = 0
         try:
             for frame in frames:
                 writer.append([frame])
@@ -64,7 +64,7 @@ class Outbox:
         except OSError as exc:  # what is not durable now never is: Linux says so only once
             n_frames = 0
             self._fail(exc)
-            self._take_back(writer, synced)
+            self._take_back(writer)
         if self.trouble and not self._is_full:
             self._give_up(writer)
         return n_frames
@@ -102,9 +102,9 @@ class Outbox:
         self._is_full = exc.errno in FULL
         self.trouble = f"{self.path}: {exc.strerror or exc}"
 
-    def _take_back(self, writer: LogWriter, size: int) -> None:
+    def _take_back(self, writer: LogWriter) -> None:
         try:
-            writer.cut(size)
+            writer.take_back()
         except OSError:  # frames that come twice are one
             self._is_full = False
 

@@ -27,9 +27,9 @@ from typing import NamedTuple
 from apt import provide_tools
 
 SOURCE = Path(__file__).parent / "faults" / "shim" / "disk.c"
-WRITES, SYNCS, NAMES = 1, 2, 4
+WRITES, SYNCS, NAMES, SHORTS = 1, 2, 4, 8
 FOR_EVER = -1
-_CONTROL = struct.Struct("iii1012s")
+_CONTROL = struct.Struct("iiii1008s")
 
 
 def missing_compiler() -> str:
@@ -75,16 +75,20 @@ class Disk:
             found |= {"SPROV_DISK_NOTES": str(self.notes), "SPROV_DISK_KEPT": str(self._kept)}
         return found
 
-    def fail(self, error: int, calls: int, part: str, left: int = FOR_EVER) -> None:
+    def fail(
+        self, error: int, calls: int, part: str, left: int = FOR_EVER, before: int = 0
+    ) -> None:
         """Have calls fail on paths below the root that contain `part`.
 
         Args:
             error: An errno.
-            calls: Kinds of calls: WRITES, SYNCS and NAMES (of new names).
+            calls: Kinds of calls: WRITES, SYNCS and NAMES (of new names); SHORTS are writes that
+                write half.
             left: How many calls, then none.
+            before: How many calls do not fail before the first does.
         """
         self.heal()
-        self._control[:] = _CONTROL.pack(0, calls, left, part.encode())
+        self._control[:] = _CONTROL.pack(0, calls, left, before, part.encode())
         self._control[:4] = error.to_bytes(4, "little")
 
     def heal(self) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -14,6 +15,8 @@ from pllib import managers
 from pllib.delivery import ask_status
 
 GO_ON_CALLS = 100
+N_RANKS = 2
+"""What the frames of one may do to those of another, one alone does not show."""
 
 
 class Place(NamedTuple):
@@ -24,32 +27,58 @@ class Place(NamedTuple):
     heal: Callable[[], object]
 
 
-def endure(site: Site, places: list[Place]) -> None:
+def endure(
+    site: Site, places: list[Place], then: Callable[[list[Rank]], object] = lambda ranks: None
+) -> None:
     """Have each place fail in turn: ranks and reads go on, and all is in soon after it is healed.
+
+    Nothing is restarted.
+
+    Args:
+        then: Does more to the same site.
+    """
+    with served_ranks(site, N_RANKS) as ranks:
+        for place in places:
+            place.fail()
+            wait_until(lambda: place.name in trouble(site))  # noqa: B023
+            n_before, seen = n_returned(ranks), visible(site)
+            wait_until(lambda: n_returned(ranks) > n_before + GO_ON_CALLS)  # noqa: B023
+            assert visible(site) >= seen > 0
+            assert place.name in trouble(site)
+            place.heal()
+            wait_until_visible(site, ranks)
+        then(ranks)
+
+
+@contextlib.contextmanager
+def served_ranks(site: Site, n_ranks: int) -> Iterator[list[Rank]]:
+    """Serve ranks that capture during the block; behind it, assert that all is in, once.
 
     Nothing is restarted.
     """
     site.serve()
     stop = site.folder / "stop"
-    rank = Rank(site, 0, stop)
+    ranks = [Rank(site, nth, stop) for nth in range(n_ranks)]
     pids = site.endpoint.tracker_pid, site.endpoint.manager_pid
-    wait_until(lambda: visible(site) > 0)
-    for place in places:
-        place.fail()
-        wait_until(lambda: place.name in trouble(site))  # noqa: B023
-        n_before, seen = sum(rank.returned.values()), visible(site)
-        wait_until(lambda: sum(rank.returned.values()) > n_before + GO_ON_CALLS)  # noqa: B023
-        assert visible(site) >= seen > 0
-        assert place.name in trouble(site)
-        captured = rank.returned["T"]
-        place.heal()
-        wait_until(lambda: visible(site) >= captured)  # noqa: B023
-        wait_until(lambda: trouble(site) == "")
+    wait_until(lambda: all(rank.returned["T"] for rank in ranks) and visible(site) > 0)
+    yield ranks
     stop.touch()
-    rank.end()
-    check_all(site, [rank])
+    for rank in ranks:
+        rank.end()
+    check_all(site, ranks)
     assert pids == (site.endpoint.tracker_pid, site.endpoint.manager_pid)
     site.verify()
+
+
+def n_returned(ranks: list[Rank]) -> int:
+    return sum(sum(rank.returned.values()) for rank in ranks)
+
+
+def wait_until_visible(site: Site, ranks: list[Rank]) -> None:
+    """Wait until what was captured by now can be queried, and nothing is wrong any more."""
+    captured = sum(rank.returned["T"] for rank in ranks)
+    wait_until(lambda: visible(site) >= captured)
+    wait_until(lambda: trouble(site) == "")
 
 
 def visible(site: Site) -> int:

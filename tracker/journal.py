@@ -167,25 +167,28 @@ class Journal:
         """
         self.folder = folder
         self._segment_bytes = segment_bytes
-        try:
+        with _writable(folder):
             make_folder(folder)
             self._lock = _lock(folder / "lock")
-        except OSError as exc:
-            raise UnavailableError(f"the journal {folder} can't be written: {exc}") from exc
         self._seen = Seen()
         self.corrupt: list[LogCorruptError] = []
         self.unreadable: list[Unreadable] = []
         """Segments that are left alone; what they hold may be journalled again."""
         self.starts: list[int] = []
         """Ordinals of the first frames of its segments."""
-        self._header, self._next = self._recover()
-        self.durable = self._next
-        """Ordinals below this are durable."""
         self._changed = threading.Condition()
         self._appending, self._sealing = threading.Lock(), threading.Lock()
         self._failed = self._closed = False
         self._n_sealed = 0
-        self._writer = self._new_segment()
+        try:
+            with _writable(folder):
+                self._header, self._next = self._recover()
+                self._writer = self._new_segment()
+        except UnavailableError:
+            os.close(self._lock)
+            raise
+        self.durable = self._next
+        """Ordinals below this are durable."""
 
     @property
     def identity(self) -> str:
@@ -213,8 +216,11 @@ class Journal:
             self._writer.append([data for _, data in frames])
             self._writer.sync()
         except OSError:
-            # After a failed fsync nobody knows what is on the disk: what follows goes elsewhere.
+            # After a failed fsync nobody knows what is on the disk: what follows goes elsewhere,
+            # and what is there now must not count for who reads the segment to its end.
             self._failed = True
+            with contextlib.suppress(OSError):
+                self._writer.take_back()
             raise
         for (log_id, number), _ in frames:
             self._seen.add(log_id, number)
@@ -227,8 +233,6 @@ class Journal:
                 self._roll()
 
     def _roll(self) -> None:
-        if self.starts[-1] == self._next:  # nothing in it counts, and the next has its name
-            self._writer.path.unlink(missing_ok=True)
         old, self._writer = self._writer, self._new_segment()
         old.close()
 
@@ -311,11 +315,14 @@ class Journal:
             if key is not None:
                 self._seen.add(*key)
         self.corrupt.extend(reader.lost)
-        reader.sync()
+        with _writable(self.folder):  # it can be read, but what it has is not acknowledged again
+            reader.sync()
         return n_frames or None
 
     def _new_segment(self) -> LogWriter:
-        writer = LogWriter(self.segment(self._next), self._header)
+        path = self.segment(self._next)
+        path.unlink(missing_ok=True)  # of an attempt that failed: nothing that counts has its name
+        writer = LogWriter(path, self._header)
         if self.starts[-1:] != [self._next]:
             self.starts.append(self._next)
         return writer
@@ -329,7 +336,7 @@ class Follower:
         self.ordinal = 0
         self._stored: Watermarks = {}
         self._reader: LogReader | None = None
-        self._offset = self._at = self._opened_at = 0
+        self._first = self._offset = self._at = self._opened_at = 0
 
     def rewind(self, stored: Watermarks | None = None) -> None:
         """Begin again, passing over the segments of which a store has all."""
@@ -349,15 +356,17 @@ class Follower:
 
     def next(self) -> tuple[int, Frame] | None:
         """Return the next durable frame, or None if there is none yet."""
-        while self.ordinal < self._journal.durable:
+        while self.ordinal < (durable := self._journal.durable):
             if self._reader is None and not self._open():
-                self.ordinal = self._after()
+                self.ordinal = self._end(durable)
                 continue
             assert self._reader is not None
+            # A frame behind the end may be there, too, if its sync has failed.
+            end = self._end(durable)
             located = next(self._reader.frames(offset=self._offset, ordinal=self._at), None)
-            if located is None or located.ordinal >= self._after():
+            if located is None or located.ordinal >= end:
                 if self._opened_at == self.ordinal:  # nothing more in here, since it was opened
-                    self.ordinal = self._after()
+                    self.ordinal = end
                 self.close()
                 continue
             self._offset, self._at = located.end, located.ordinal + 1
@@ -370,9 +379,9 @@ class Follower:
         """Open the segment of the next ordinal, at its first frame; False to pass over it."""
         starts = self._journal.starts
         self.ordinal = max(self.ordinal, starts[0])  # those before can't be read
-        self._at = starts[bisect_right(starts, self.ordinal) - 1]
-        path = self._journal.segment(self._at)
-        if self._stored and self.ordinal == self._at:
+        self._first = self._at = starts[bisect_right(starts, self.ordinal) - 1]
+        path = self._journal.segment(self._first)
+        if self._stored and self.ordinal == self._first:
             summary = summary_of(path)
             if summary is not None and summary.is_stored(self._stored):
                 return False
@@ -381,11 +390,23 @@ class Follower:
         self._reader = LogReader(path)
         return True
 
-    def _after(self) -> int:
-        """Return the first ordinal that is not in the segment of the next one."""
+    def _end(self, durable: int) -> int:
+        """Return the first ordinal that is not in the segment that was opened last.
+
+        Args:
+            durable: Of the journal, read before: a segment that begins later is no end of this one.
+        """
         starts = self._journal.starts
-        nth = bisect_right(starts, self.ordinal)
-        return starts[nth] if nth < len(starts) else self._journal.durable
+        nth = bisect_right(starts, self._first)
+        return starts[nth] if nth < len(starts) else durable
+
+
+@contextlib.contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise UnavailableError(f"the journal {folder} can't be written: {exc}") from exc
 
 
 def _lock(path: Path) -> int:

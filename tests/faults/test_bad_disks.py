@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from disks import NAMES, SYNCS, WRITES
-from enduring import Place, endure, trouble
+from enduring import Place, endure, trouble, wait_until_visible
 from harness import PROGRAMS, TRANSFORMATIONS, lack, wait_until
+from killing import Rank
 from machine import Machine
 
 PLACES = ("journal", "store", "series")
@@ -20,15 +21,22 @@ TMPFS = ("mount", "-t", "tmpfs", "-o", "size=48m,mode=0700", "small")
 
 
 def test_disks_that_fail_come_back_without_a_restart(machine: Machine):
-    """Linux tells of a failed sync once, and RocksDB then refuses all that is written."""
-    fail = machine.disk.fail
-    endure(
-        machine,
-        [
-            Place(name, partial(fail, errno.EIO, SYNCS, f"/{name}/"), machine.disk.heal)
-            for name in PLACES
-        ],
-    )
+    """Linux tells of a failed sync once, and RocksDB then refuses all that is written.
+
+    What follows one error of the journal goes to another segment, where other frames have the
+    ordinals of those whose sync failed; `tests/long/test_disks.py` has more of these.
+    """
+    disk = machine.disk
+    places = [
+        Place(name, partial(disk.fail, errno.EIO, SYNCS, f"/{name}/"), disk.heal) for name in PLACES
+    ]
+
+    def fail_once(ranks: list[Rank]) -> None:
+        disk.fail(errno.EIO, SYNCS, "/journal/local/", left=1)
+        wait_until(lambda: disk.left == 0)
+        wait_until_visible(machine, ranks)
+
+    endure(machine, places, fail_once)
 
 
 def test_one_error_is_tried_again(machine: Machine):

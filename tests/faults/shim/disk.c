@@ -3,19 +3,21 @@
  * Preloaded into every process of a test (LD_PRELOAD).  Only what lies below SPROV_DISK_ROOT counts.
  *
  * SPROV_DISK_CONTROL names a file of `struct control` that the test writes and this maps: while
- * `error` is not 0, calls of the kinds in `calls` on paths that contain `part` fail with it.
+ * `error` is not 0, calls of the kinds in `calls` on paths that contain `part` fail with it; SHORTS
+ * are calls of write(2), which then write half and do not fail.
  *
  * What is made durable it notes (notes.h).
  */
 #include "notes.h"
 
-enum { WRITES = 1, SYNCS = 2, NAMES = 4 };
+enum { WRITES = 1, SYNCS = 2, NAMES = 4, SHORTS = 8 };
 
 struct control {
     _Atomic int error; /* errno; 0 for a disk that works */
     int calls;
     _Atomic int left; /* so many calls fail, then none; negative for all */
-    char part[1012];
+    _Atomic int before; /* so many calls do not fail before the first does */
+    char part[1008];
 };
 
 static struct control *control;
@@ -40,6 +42,10 @@ __attribute__((constructor)) static void begin(void) {
 static int failing(int call, const char *path) {
     int error = control ? atomic_load(&control->error) : 0;
     if (!error || !(control->calls & call) || !strstr(path, control->part)) return 0;
+    int before = atomic_load(&control->before);
+    while (before > 0 &&
+           !atomic_compare_exchange_weak(&control->before, &before, before - 1)) continue;
+    if (before > 0) return 0;
     int left = atomic_load(&control->left);
     while (left > 0 && !atomic_compare_exchange_weak(&control->left, &left, left - 1)) continue;
     return left ? error : 0;
@@ -102,7 +108,10 @@ int sync_file_range(int fd, off64_t offset, off64_t length, unsigned flags) {
 }
 
 ssize_t write(int fd, const void *data, size_t length) {
+    int saved = errno;
     if (failing_fd(WRITES, fd)) return -1;
+    if (length > 1 && failing_fd(SHORTS, fd)) length /= 2;
+    errno = saved;
     return REAL(write)(fd, data, length);
 }
 
