@@ -41,11 +41,26 @@ def print_rows(
         found = [{name: row.get(name) for name in columns} for row in rows]
         output.write(f"{jsontext.dumps(found)}\n")
     elif form == "csv":
-        writer = csv.writer(output, lineterminator="\n")
+        # Cells are as they are, with no apostrophe before what a spreadsheet would compute.
+        writer = csv.writer(_Lines(output), lineterminator="\r\n")
         writer.writerow(columns)
         writer.writerows([row.get(name) for name in columns] for row in rows)
     else:
         print_table(rows, columns, title)
+
+
+class _Lines:
+    """Takes lines of CSV that end in CR and LF, and writes them with LF alone, as programs expect.
+
+    csv (Python 3.11) quotes a cell with a CR only where that ends lines, too; readers take one
+    without quotes for the end of a line.
+    """
+
+    def __init__(self, output: IO[str]) -> None:
+        self._output = output
+
+    def write(self, line: str) -> None:
+        self._output.write(f"{line[:-2]}\n")
 
 
 def print_table(rows: Sequence[Row], columns: Sequence[str], title: str = "") -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import io
+
+import pyoxigraph as ox
+import pytest
 from rich.console import Console
 
+from manager.store.answer import answer
 from query.cli import _readable
 from query.shown import _left_out
-from query.tables import MAX_FITTED, make_table, plain_lines, print_table
+from query.tables import MAX_FITTED, make_table, plain_lines, print_rows, print_table
 
 ROWS = [
     {"name": "lr", "value": 0.1, "note": None},
@@ -14,6 +20,40 @@ ROWS = [
     {"name": "名前", "value": 3, "note": "\x1b[31mred"},
 ]
 COLUMNS = ["name", "value", "note"]
+
+
+ODD_CELLS = [
+    "=1+1", "+1", "-1", "-x", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "a\rb", '"', ",", "'", "'=1",
+    " =1", "",
+]  # fmt: skip
+
+
+def test_csv_has_cells_as_they_are():
+    """Also those that a spreadsheet would compute: programs read them."""
+    output = io.StringIO()
+    print_rows(
+        [{"name": cell, "n": n - 3} for n, cell in enumerate(ODD_CELLS)],
+        ["name", "n"],
+        "csv",
+        "",
+        output,
+    )
+    lines = list(csv.reader(io.StringIO(output.getvalue(), newline="")))
+    assert lines == [["name", "n"], *([cell, str(n - 3)] for n, cell in enumerate(ODD_CELLS))]
+
+
+class Kept(io.BytesIO):
+    def begin(self, media: str) -> None:
+        assert media == "text/csv"
+
+
+@pytest.mark.parametrize("cell", ODD_CELLS)
+def test_csv_of_a_query_has_them_as_they_are(cell: str):
+    reply = Kept()
+    query = f"SELECT ?a ?b {{ VALUES (?a ?b) {{ ({ox.Literal(cell)} -1) }} }}"
+    answer(ox.Store(), query, ["csv"], reply)
+    lines = list(csv.reader(io.StringIO(reply.getvalue().decode(), newline="")))
+    assert lines == [["a", "b"], [cell, "-1"]]
 
 
 def test_a_long_table_has_a_row_a_line(capsys):
