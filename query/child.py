@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from manager.store.replying import DATA, END, ERROR, HEAD, MEDIA, Failure, Reply, send
-from manager.store.sandbox import Confinement, Limits, ended
+from manager.store.sandbox import QUERY, Confinement, Limits, Wording, ended
 from pllib.errors import QueryError
 
 READ_BYTES = 1 << 20
@@ -25,12 +25,13 @@ DYING_S = 5.0
 
 @contextlib.contextmanager
 def answering(
-    answer: Callable[[Reply], None], limits: Limits
+    answer: Callable[[Reply], None], limits: Limits, words: Wording = QUERY
 ) -> Iterator[tuple[str, Iterator[bytes]]]:
     """Have a child answer; give the media type, and the pieces as they come.
 
     Args:
         answer: Called in the child.
+        words: How it is told that the child was stopped.
 
     Raises:
         QueryError: It went wrong, took too long or became too large: here, or amid the pieces.
@@ -47,7 +48,7 @@ def answering(
         os.close(read_end)  # or a parent that is gone would not be noticed
         _be_child(answer, limits, write_end)
     os.close(write_end)
-    child = _Child(pid, read_end, limits)
+    child = _Child(pid, read_end, limits, words)
     try:
         messages = child.messages()
         yield next(messages).decode(), messages
@@ -70,10 +71,11 @@ def _be_child(answer: Callable[[Reply], None], limits: Limits, write_end: int) -
 
 
 class _Child:
-    def __init__(self, pid: int, read_end: int, limits: Limits) -> None:
+    def __init__(self, pid: int, read_end: int, limits: Limits, words: Wording) -> None:
         self._pid = pid
         self._fd = read_end
         self._limits = limits
+        self._words = words
         self._deadline = time.monotonic() + limits.timeout_s
         self._read = bytearray()
         self._readable = select.poll()
@@ -95,13 +97,11 @@ class _Child:
         while len(self._read) < n_bytes:
             left = self._deadline - time.monotonic()
             if left <= 0 or not self._readable.poll(1_000 * left):
-                raise QueryError(
-                    f"the query was stopped after {self._limits.timeout_s:g} s",
-                    "Raise --timeout, or ask less",
-                )
+                stopped = f"{self._words.subject} was stopped after {self._limits.timeout_s:g} s"
+                raise QueryError(stopped, self._words.late)
             part = os.read(self._fd, READ_BYTES)
             if not part:
-                raise QueryError(*ended(self._reap(DYING_S), self._limits))
+                raise QueryError(*ended(self._reap(DYING_S), self._limits, self._words))
             self._read += part
         taken = bytes(self._read[:n_bytes])
         del self._read[:n_bytes]

@@ -22,6 +22,7 @@ import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -96,6 +97,20 @@ class Limits(msgspec.Struct, array_like=True, frozen=True):
     answer_bytes: int
 
 
+class Wording(NamedTuple):
+    """How it is told that what a confined process does was stopped."""
+
+    subject: str
+    """What it does."""
+    less: str
+    """What helps: to have it do less."""
+    late: str
+    """What helps when its time is over."""
+
+
+QUERY = Wording("the query", "Ask less", "Raise --timeout, or ask less")
+
+
 class Confinement:
     """What holds for this process from now on, and for each query that it reads."""
 
@@ -135,8 +150,8 @@ class Confinement:
         _libc().prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
 
 
-def ended(status: int, limits: Limits) -> tuple[str, str]:
-    """Tell why a process ended amid a query.
+def ended(status: int, limits: Limits, words: Wording = QUERY) -> tuple[str, str]:
+    """Tell why a process ended amid a query, or what else it does.
 
     Args:
         status: As `subprocess.Popen.returncode`.
@@ -146,13 +161,13 @@ def ended(status: int, limits: Limits) -> tuple[str, str]:
     """
     if status == -signal.SIGABRT:
         memory = f"{limits.memory_bytes / (1 << 20):,.0f} MiB"
-        return f"the query needs more than {memory} of memory", (
-            "Ask less, or raise memory_bytes in [query]"
+        return f"{words.subject} needs more than {memory} of memory", (
+            f"{words.less}, or raise memory_bytes in [query]"
         )
     if status == -signal.SIGXCPU:
-        return f"the query was stopped after {limits.timeout_s:g} s of CPU time", "Ask less"
+        return f"{words.subject} was stopped after {limits.timeout_s:g} s of CPU time", words.less
     name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-    return f"the query killed the process that ran it ({name})", "Nest it less, or split it"
+    return f"{words.subject} killed the process that ran it ({name})", "Nest it less, or split it"
 
 
 def _set_soft(limit: int, most: int) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pllib import notices
 from pllib.project import Project, find
 
 from ..extras import require
@@ -45,7 +46,7 @@ def import_(context: click.Context, paths: tuple[Path, ...], strict: bool) -> No
     found = _Found(project, paths)
     if found.refused and strict:
         _report(found.refused)
-        click.echo("sprov: nothing was taken in, as --strict says", err=True)
+        notices.write("nothing was taken in, as --strict says")
         raise SystemExit(REFUSED)
     logs = found.write()
     if logs:
@@ -73,17 +74,17 @@ class _Found:
             self.refused.extend(source.refused)
 
     def _read(self, path: Path) -> None:
-        from . import mlflow, sources
+        from . import confined, mlflow, sources
 
         runs = mlflow.run_folders(path) if path.is_dir() and not sources.is_crate(path) else []
         for folder in runs:
             with self._refusing():
-                run = mlflow.read_run(folder)
+                run = confined.read_run(folder, self._project)
                 self.refused.extend(run.refused)
                 self._runs.append(mlflow.log_of(run, self._project))
         if not runs:
             with self._refusing():
-                self._sources.append(sources.read_source(path))
+                self._sources.append(confined.read_source(path, self._project))
 
     @contextlib.contextmanager
     def _refusing(self) -> Iterator[None]:
@@ -133,6 +134,6 @@ class _Found:
 
 def _report(refused: list[Refusal]) -> None:
     for refusal in refused[:MOST_LINES]:
-        click.echo(f"sprov: refused: {' '.join(str(refusal).split())}", err=True)
+        notices.write(f"refused: {refusal}")
     if len(refused) > MOST_LINES:
-        click.echo(f"sprov: refused: {len(refused) - MOST_LINES} more", err=True)
+        notices.write(f"refused: {len(refused) - MOST_LINES} more")

@@ -113,7 +113,9 @@ def _metadata(crate: Crate, source: str) -> dict[str, Any]:
     except json.JSONDecodeError as exc:
         reason = f"{source}/{METADATA}, line {exc.lineno}: not JSON: {exc.msg}"
         raise ImportRefusedError(reason) from None
-    except (UnicodeDecodeError, RecursionError) as exc:
+    except RecursionError:
+        raise ImportRefusedError(f"{source}/{METADATA}: nested too deep") from None
+    except UnicodeDecodeError as exc:
         raise ImportRefusedError(f"{source}/{METADATA}: not JSON: {exc}") from None
     if not isinstance(found, dict) or not isinstance(found.get("@graph"), list):
         raise ImportRefusedError(f"{source}/{METADATA}: not RO-Crate metadata: no @graph in it")

@@ -159,7 +159,7 @@ def append(path: Path, text: str) -> None:
         (lambda run: (run / "meta.yaml").write_text("a: [1,\n"), "meta.yaml, line"),
         (lambda run: (run / "meta.yaml").write_text("!!python/object:os.system x"), "not YAML"),
         (lambda run: (run / "meta.yaml").write_text("just text"), "not what MLflow writes"),
-        (lambda run: (run / "meta.yaml").write_text("x: " + "[" * 3000), "not YAML"),
+        (lambda run: (run / "meta.yaml").write_text("x: " + "[" * 3000), "nested deeper"),
         (lambda run: (run / "meta.yaml").write_text("run_id: x\nstart_time: soon\n"), "no time"),
         (lambda run: (run / "meta.yaml").write_bytes(b"x" * (2 << 20)), "over 1 MiB"),
         (lambda run: (run / "params" / "lr").write_bytes(b"9" * (1 << 20)), "over 64 KiB"),
@@ -257,6 +257,51 @@ def test_a_file_that_is_not_what_it_claims_is_refused(
         assert says in site.sprov("import", name)
         return
     assert any(says in line for line in refused(site, name))
+
+
+DEEP = 50_000
+TRIPLE_TERM = "<<( <a:b> <a:c> "
+HOSTILE = {
+    "levels.jsonld": '{"a:p": ' * DEEP + "1" + "}" * DEEP,
+    "levels.json": '{"@graph": [' + "[" * DEEP + "]" * DEEP + "]}",
+    "levels.ttl": "<a:b> <a:c> " + TRIPLE_TERM * DEEP + "1" + ")>>" * DEEP + " .",
+    "levels.nt": "<a:b> <a:c> " + TRIPLE_TERM * DEEP + '"1"' + ")>>" * DEEP + " .",
+    "levels.provn": "document entity(" + "[" * DEEP + ") endDocument",
+    "run/meta.yaml": "[" * DEEP,
+    "run/tags/mlflow.user": "x",
+}
+"""File to its content; each took longer than a minute, or ended the process that read it."""
+
+
+def test_small_files_that_overwhelm_a_parser_cost_themselves_alone(site: Site):
+    for name, content in HOSTILE.items():
+        (site.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write(site, name, content)
+    crate_with(site, "levels.zip", {"ro-crate-metadata.json": HOSTILE["levels.json"]})
+    write(site, "honest.ttl", TURTLE + "ex:honest a prov:Entity .")
+    names = sorted({name.partition("/")[0] for name in HOSTILE} | {"levels.zip"})
+    lines = refused(site, *names, "honest.ttl")
+    assert [line.count(name) for line, name in zip(lines, names, strict=True)] == [1] * len(names)
+    assert all("nest" in line.lower() or "not a PROV" in line for line in lines), lines
+    assert "SIGSEGV" in "".join(lines)
+    assert site.count(f"<{EX}honest> a prov:Entity") == 1
+    assert site.count("<a:b> ?p ?o") == 0
+
+
+def test_reading_ends_at_its_time_and_the_line_says_what_helps(site: Site):
+    write(site, "long.nt", "".join(f"<a:b> <a:c> <a:{n}> .\n" for n in range(50_000)))
+    errors = site.sprov("import", "long.nt", status=2, SPROV_QUERY_TIMEOUT_S="0.01")
+    assert "long.nt: reading it was stopped after 0.01 s. Split it" in errors
+    assert not list(site.project.spool.glob("import-*"))
+
+
+def test_literals_and_iris_come_out_of_the_process_that_reads_them_as_they_are(site: Site):
+    terms = ['"x"@en--rtl', '"y"@de-AT', '"1"^^<a:type>', '"2"', "<a:iri>", "3.50", "true"]
+    write(site, "terms.ttl", "".join(f"<a:s> <a:p> {term} .\n" for term in terms))
+    site.sprov("import", "terms.ttl")
+    assert site.count("<a:s> <a:p> ?o") == len(terms)
+    for term in terms[1:]:
+        assert site.count(f"<a:s> <a:p> {term}") == 1
 
 
 def test_a_bad_line_of_n_triples_costs_itself(site: Site):
