@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from .foreign import suppressing
+from .printable import one_line, printable
 
 _written: set[str] = set()
 
@@ -16,7 +17,13 @@ def warn(message: str) -> None:
         write(message)
 
 
+def detail(line: str) -> None:
+    """Write a line that belongs to the message before, such as one of several candidates."""
+    with suppressing(Exception):
+        sys.stderr.write(f"  {printable(line)}\n")
+
+
 def write(message: str) -> None:
     """Write a message as one line."""
     with suppressing(Exception):  # a closed or foreign stderr may raise anything
-        sys.stderr.write(f"sprov: {' '.join(message.split())}\n")
+        sys.stderr.write(f"sprov: {one_line(message)}\n")

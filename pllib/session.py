@@ -22,12 +22,12 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import clock, ends, late, resources
+from . import clock, ends, late, notices, resources
 from .clock import Clock
 from .config import as_hyperparameters
 from .execution import Execution, Transformation
 from .failures import describe_error
-from .foreign import is_theirs, suppressing
+from .foreign import is_theirs
 from .losses import Losses
 from .nesting import leave
 from .recording import NOTHING, innermost
@@ -262,8 +262,7 @@ class Session(Execution):
         """Say something once on stderr: ten such things at most, and what is said at the end."""
         if message not in self._told and (at_end or len(self._told) < MAX_MESSAGES):
             self._told.add(message)
-            with suppressing(Exception):  # a closed or foreign stderr may raise anything
-                sys.stderr.write(f"sprov: rank {self.rank}: {message}\n")
+            notices.write(f"rank {self.rank}: {message}")
 
     def tick(self, now: float) -> None:
         """On the sender's thread: a start record for each transformation that is open for long."""

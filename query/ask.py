@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pllib import notices
 from pllib.errors import QueryError
 
 from .cli import FORMATS
@@ -56,7 +57,7 @@ def ask(
     columns, rows = answer(asked, named, parameters)
     _print(named, columns, rows, form)
     if not rows and any(each.name == "measure" for each in named.parameters):
-        click.echo(f"sprov: {_measures(asked)}", err=True)
+        notices.write(f"{_measures(asked)}")
 
 
 def _given(pairs: tuple[str, ...], run: str | None) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TextIO
 
 import click
 
-from pllib import jsontext
+from pllib import jsontext, notices
 from pllib.errors import QueryError
 from pllib.project import find
 
@@ -317,7 +317,7 @@ def lineage(
     asked = _engine_of_target(target, live=live, job=job)
     found = find_target(asked, target)
     for note in found.notes:
-        click.echo(f"sprov: {note}", err=True)
+        notices.write(note)
     most = limit or _LIMITS[form]
     traced = [
         trace(asked, found.iri, direction, depth, most, settings=settings)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import click
 import msgspec
 
-from pllib import managers, waiting
+from pllib import managers, notices, waiting
 from pllib.delivery import asking_status
 from pllib.errors import Error, UnavailableError
 from pllib.project import Endpoint, Project
@@ -174,7 +174,7 @@ def _tell(line: Callable[[], str]) -> None:
     """Print a line beside an answer; an error is a line of its own."""
     exc = sys.exc_info()[1]
     if (exc is None or isinstance(exc, SystemExit | click.exceptions.Exit)) and (words := line()):
-        click.echo(f"sprov: {words}", err=True)
+        notices.write(words)
 
 
 def tell_waiting(project: Project) -> None:

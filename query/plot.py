@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pllib.errors import QueryError
+from pllib.terminal import styled
 
 from .tree import one_line
 
@@ -115,7 +116,8 @@ def _in_terminal(found: list[Curve]) -> None:
         figure.draw(signal)
     figure.label("step")
     text = str(figure.build())
-    click.echo(text if sys.stdout.isatty() else plotext.uncolorize(text))
+    text = text if sys.stdout.isatty() else plotext.uncolorize(text)
+    click.echo(text, file=styled(sys.stdout))
 
 
 def _terminal() -> tuple[int, int]:
@@ -123,7 +125,7 @@ def _terminal() -> tuple[int, int]:
         size = os.get_terminal_size()
     except OSError:  # piped
         return 100, 25
-    return size.columns, size.lines - 2
+    return (size.columns, size.lines - 2) if size.columns else (100, 25)
 
 
 def _in_file(found: list[Curve], title: str, picture: Path) -> None:

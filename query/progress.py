@@ -8,8 +8,11 @@ from typing import Any
 
 import click
 
+from pllib.printable import one_line
+from pllib.terminal import styled
+
 
 def bar(length: int, label: str) -> Any:
     """Return a context manager with `update(n)`."""
-    shown = sys.stderr if sys.stderr.isatty() else io.StringIO()
-    return click.progressbar(length=length, label=label, file=shown)
+    shown = styled(sys.stderr) if sys.stderr.isatty() else io.StringIO()
+    return click.progressbar(length=length, label=one_line(label), file=shown)

@@ -65,15 +65,13 @@ class _Lines:
 
 def print_table(rows: Sequence[Row], columns: Sequence[str], title: str = "") -> None:
     """Print a table as wide as the terminal, or as wide as it needs when piped."""
-    from rich.console import Console
-
     if len(rows) > MAX_FITTED:
         for line in plain_lines(rows, columns, title):
             sys.stdout.write(f"{line}\n")
         return
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(width=200, highlight=False, markup=False)
+    from .console import InertConsole
+
+    console = InertConsole()
     console.print(make_table(rows, columns, title, console.width))
 
 

@@ -6,11 +6,11 @@ import datetime
 import math
 import os
 import re
-import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from manager import ntriples
+from pllib import notices
 from pllib.errors import QueryError
 from pllib.identity import ID_BASE
 from pllib.moments import moment, written
@@ -139,7 +139,7 @@ def _in_hand(engine: Engine, text: str) -> dict[str, str] | None:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"sprov: {text}\n")
+    notices.write(text)
 
 
 def checked_iri(text: str) -> str:

@@ -47,14 +47,15 @@ def watch(run: str | None, every: float, once: bool, silent: float, job: str | N
         sprov watch 4242 --every 5
         sprov watch --once
     """
-    from rich.console import Console
     from rich.live import Live
+
+    from .console import InertConsole
 
     if run is None:
         run = _latest(job)
     engine = engine_for(run, job=job)
     iri = str(choose(engine.runs(), run)["run"])
-    console = Console(highlight=False, markup=False)
+    console = InertConsole()
     if once:
         console.print(_frame(engine, _row(engine, iri), silent))
         return

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import click
 
-from pllib import launch, listening, redaction, telling
+from pllib import launch, listening, notices, redaction, telling
 from pllib.errors import Error
 from pllib.places import own_place
 from pllib.project import Project, find_or_new, read_endpoint
@@ -63,7 +63,7 @@ def start(
         if not export:
             raise
         lines, consequence = _without(project, exc)
-        click.echo(f"sprov: {_said(project, exc)}; {consequence}", err=True)
+        notices.write(f"{_said(project, exc)}; {consequence}")
     _print(lines, export)
 
 
@@ -89,7 +89,7 @@ def _start(
     if capture.mode == "off":
         return {"SPROV_MODE": "off"}
     if capture.mode == "offline":
-        click.echo("sprov: the mode is offline, so no tracker is started", err=True)
+        notices.write("the mode is offline, so no tracker is started")
         return {"SPROV_DIR": str(project.root), "SPROV_MODE": "offline"}
     name = job_id(os.environ)
     project = project.create()

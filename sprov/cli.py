@@ -8,6 +8,7 @@ import traceback
 
 import click
 
+from pllib import notices, terminal
 from pllib.errors import Error
 
 from .lazy import Entry, LazyGroup
@@ -68,6 +69,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
 
 def main() -> None:
     """Run the command; an error is one line and an exit status by kind."""
+    terminal.guard()
     debug = "--debug" in sys.argv[1:2]
     try:
         cli(standalone_mode=False)
@@ -84,33 +86,29 @@ def main() -> None:
     except (Error, OSError, ModuleNotFoundError) as exc:
         if debug:
             raise
-        click.echo(f"sprov: {_one_line(exc)}", err=True)
+        notices.write(_said(exc))
         for line in getattr(exc, "lines", ()):  # of candidates, such as runs
-            click.echo(f"  {_printable(line)}", err=True)
+            notices.detail(line)
         sys.exit(getattr(exc, "exit_code", 1))
     except Exception as exc:  # whatever nobody foresaw
         if debug:
             raise
-        click.echo(f"sprov: {_fault(exc)}", err=True)
+        notices.write(_fault(exc))
         sys.exit(1)
 
 
 def _fault(exc: Exception) -> str:
     """Say in one line what nobody foresaw, and where it was raised."""
     *_, (frame, line) = traceback.walk_tb(exc.__traceback__)
-    what = " ".join(f"{type(exc).__name__}: {exc}".split())
+    what = f"{type(exc).__name__}: {exc}"
     where = f"{os.path.basename(frame.f_code.co_filename)}:{line}"  # noqa: PTH119
     return f"{what} ({where}). This is a fault of sprov: `sprov --debug` shows all of it"
 
 
-def _one_line(exc: BaseException) -> str:
+def _said(exc: BaseException) -> str:
     if isinstance(exc, ModuleNotFoundError):
         return f"{exc.name} is not installed. Run: pip install 'sprov[server]'"
-    return " ".join(str(exc).split())
-
-
-def _printable(line: str) -> str:
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in line)
+    return str(exc)
 
 
 if __name__ == "__main__":

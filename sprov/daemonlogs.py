@@ -14,6 +14,7 @@ from typing import IO
 
 import click
 
+from pllib import notices
 from pllib.daemonlog import LEVELS, N_OLD, SUFFIX
 from pllib.errors import SettingsError
 from pllib.loglines import Entry, in_words
@@ -53,7 +54,7 @@ def daemons(name: str | None, level: str, lines: int | None, follow: bool, form:
     for entry in entries if lines is None else deque(entries, maxlen=lines):
         show(entry)
     if reader.n_unreadable:
-        click.echo(f"sprov: {reader.n_unreadable} line(s) can't be read and are left out", err=True)
+        notices.write(f"{reader.n_unreadable} line(s) can't be read and are left out")
     while follow:
         time.sleep(POLL_S)
         for entry in reader.read():

@@ -12,9 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
-
-from pllib import launch, lifeline
+from pllib import launch, lifeline, notices
 from pllib.daemonlog import note, warn
 from pllib.errors import Error, UnavailableError
 from pllib.listening import command_of, is_daemon
@@ -73,7 +71,7 @@ class Daemon:
             when = f"again in {pause_s:g} s" if pause_s else "restarted"
             how = self.how_it_ended()
             how += " before it served" * bool(self._n_unready)
-            click.echo(f"sprov: {self.name} {how}, {when}", err=True)
+            notices.write(f"{self.name} {how}, {when}")
             warn(f"{self.name} died", how=how, died_pid=self.process.pid, then=when)
         if now < self._start_at:
             return
@@ -84,7 +82,7 @@ class Daemon:
         except OSError as exc:  # no memory or process for another
             self._given = os.open(os.devnull, os.O_RDONLY)
             self._start_at = now + PAUSE_S
-            click.echo(f"sprov: {self.name} can't be started: {exc.strerror}", err=True)
+            notices.write(f"{self.name} can't be started: {exc.strerror}")
             note(f"{self.name} can't be started", logging.ERROR, reason=str(exc.strerror))
         else:
             note(f"{self.name} was started again", started_pid=self.process.pid)
@@ -196,7 +194,7 @@ def end_left(endpoint_file: Path) -> None:
             "`sprov stop` ends them, or give this one another --name",
         )
     for pid in left:
-        click.echo(f"sprov: process {pid} of a `sprov serve` that is gone is ended", err=True)
+        notices.write(f"process {pid} of a `sprov serve` that is gone is ended")
         warn("took over from a `sprov serve` that is gone", ended_pid=pid)
         end(pid)
 
@@ -246,9 +244,7 @@ def end(pid: int) -> None:
             return
         _signal(handle, pid, signal.SIGKILL)
         warn("a daemon did not end and was killed", killed_pid=pid)
-        click.echo(
-            f"sprov: process {pid} did not end within {STOP_TIMEOUT_S:g} s and was killed", err=True
-        )
+        notices.write(f"process {pid} did not end within {STOP_TIMEOUT_S:g} s and was killed")
         if not select.select([handle], [], [], DYING_S)[0]:
             raise UnavailableError(f"process {pid} can't be killed", "It may wait for a disk")
     finally:

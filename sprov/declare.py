@@ -10,11 +10,12 @@ from pathlib import Path
 import click
 import msgspec
 
-from pllib import declaration, identity, launch, owners
+from pllib import declaration, identity, launch, notices, owners
 from pllib.errors import SettingsError
 from pllib.log import LogWriter, frame_of, new_header
 from pllib.opening import user
 from pllib.plans import THINGS
+from pllib.printable import one_line
 from pllib.project import Project, find
 from pllib.records import NO_RANK, Context, Declared, encode
 
@@ -37,12 +38,12 @@ def declare(files: tuple[Path, ...], check: bool) -> None:
         declared, problems = declaration.check(file)
         declared, more = _with_workflow(file, declared)
         for problem in (*problems, *more):
-            click.echo(f"sprov: {problem}", err=True)
+            notices.write(problem)
         n_problems += len(problems) + len(more)
         if declared and not check:
             _write(find().create(), declared)
         done = "are right" if check else "declared; `sprov ingest` takes them in"
-        click.echo(f"{file}: {len(declared)} thing(s) {done}")
+        click.echo(f"{one_line(str(file))}: {len(declared)} thing(s) {done}")
     if n_problems:
         raise SystemExit(SettingsError.exit_code)
 

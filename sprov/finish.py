@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from pllib import launch, waiting
+from pllib import launch, notices, waiting
 from pllib.errors import Error, LogError, UnavailableError
 from pllib.places import own_places
 from pllib.project import Endpoint, Project, find, read_endpoint
@@ -78,7 +78,7 @@ class Found:
 
     def say(self, summary: str) -> None:
         for line in dict.fromkeys(self.trouble):
-            click.echo(f"sprov: {' '.join(line.split())}", err=True)
+            notices.write(f"{' '.join(line.split())}")
         killed = f"; {self.n_killed} rank(s) were killed" if self.n_killed else ""
         click.echo(f"sprov: {summary}{killed}")
 

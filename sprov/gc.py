@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from pllib import notices
 from pllib.errors import Error, SettingsError
 from pllib.project import Project, find
 from pllib.settings import Retention, load_section
@@ -150,7 +151,7 @@ def _free(project: Project, root: Path, settings: Retention) -> None:
     click.echo(f"{n_files} file(s) deleted, {in_words(n_bytes)} freed")
     troubles = [line for each in found for line in each.troubles]
     for line in troubles:
-        click.echo(f"sprov: {line}", err=True)
+        notices.write(line)
     if due := due_journals(project, settings):
         _archive(project, due, root, True)
     if troubles:
@@ -200,15 +201,18 @@ def _each(
     """
     paths = [path for name in names for _, path, _ in spans_of(project.journal / name)]
     said: list[str] = []
+    troubles: list[str] = []
     status = 0
     with bar(sum(path.stat().st_size for path in paths), label) as moving:
         for name in names:
             try:
                 said.append(act(name, moving.update))
             except (Error, OSError) as exc:
-                said.append(f"sprov: {exc}")
+                troubles.append(str(exc))
                 status = getattr(exc, "exit_code", 1)
     for line in said:
-        click.echo(line, err=line.startswith("sprov: "))
+        click.echo(line)
+    for trouble in troubles:
+        notices.write(trouble)
     if status:
         raise SystemExit(status)

@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import click
-
 from manager.store.writable import Store
 from manager.writer import Writer
+from pllib import notices
 from pllib.errors import BusyError, LogError, UnavailableError
 from pllib.project import Project
 from tracker.journal import OnUnreadable, Unreadable, read_unstored, refuse_unreadable, segments
@@ -44,7 +43,7 @@ def open_writer(
         yield writer
         flushed = writer.flush(VISIBLE_TIMEOUT_S)
         for reason, count in sorted(writer.counts.skipped.items()):
-            click.echo(f"sprov: {in_words(reason, count)}", err=True)
+            notices.write(f"{in_words(reason, count)}")
         if not flushed:
             raise UnavailableError(
                 f"the store stopped: {writer.failure or 'no snapshot'}",
@@ -106,7 +105,7 @@ def tell_skipped(skipped: Sequence[Unreadable]) -> None:
         SystemExit: There are some.
     """
     for segment in skipped:
-        click.echo(f"sprov: {segment}; `sprov rebuild` stores it once it can be read", err=True)
+        notices.write(f"{segment}; `sprov rebuild` stores it once it can be read")
     if skipped:
         raise SystemExit(LogError.exit_code)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import click
 
-from pllib import launch, waiting
+from pllib import launch, notices, waiting
 from pllib.connection import KeyRefusedError
 from pllib.delivery import ask_status
 from pllib.errors import BusyError, Error, LogError
@@ -77,7 +77,7 @@ def ingest(logs: tuple[Path, ...], gone: bool) -> None:
         click.echo(f"{_count(found)} journalled, {n_records} record(s) stored")
     troubled = [log for log in found if log.trouble]
     for log in troubled:
-        click.echo(f"sprov: {log.trouble}", err=True)
+        notices.write(f"{log.trouble}")
     tell_skipped(skipped)
     if troubled:
         raise SystemExit(LogError.exit_code)
@@ -95,7 +95,7 @@ class Patience:
         """Wait a moment; return whether it may be tried again."""
         waited_s = time.monotonic() - self._began
         if waited_s > QUIET_S and not self._is_told:
-            click.echo(f"sprov: {reason}: waiting, for {self._most_s:g} s at most", err=True)
+            notices.write(f"{reason}: waiting, for {self._most_s:g} s at most")
             self._is_told = True
         time.sleep(POLL_S)
         return waited_s < self._most_s
@@ -149,7 +149,7 @@ def _alone(project: Project) -> Iterator[None]:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        click.echo(f"sprov: another process takes logs into {project.root}: waiting", err=True)
+        notices.write(f"another process takes logs into {project.root}: waiting")
         fcntl.flock(fd, fcntl.LOCK_EX)
     except OSError:  # a file system without locks; the journal has a lock of its own
         pass
@@ -202,7 +202,7 @@ def take_all(
     _take(spools, hand_over)
     _tell_left(doubtful)
     for line in originals_logs(project, is_over):
-        click.echo(f"sprov: {line}", err=True)
+        notices.write(line)
     waiting.tell_killed(project, spools, endpoint)
     packed = waiting.packed(project, is_over)
     _take(packed, hand_over)
@@ -214,7 +214,7 @@ def _tell_left(logs: list[Log]) -> None:
     for log in logs:
         why = log.doubt or "its process lives"
         advice = "; if it has ended, add --gone" if log.doubt else ""
-        click.echo(f"sprov: {log.path}: {why}; its last records are left to it{advice}", err=True)
+        notices.write(f"{log.path}: {why}; its last records are left to it{advice}")
 
 
 def _take(logs: list[Log], hand_over: Callable[[Iterator[bytes]], None]) -> None:

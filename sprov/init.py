@@ -9,7 +9,9 @@ from pathlib import Path
 import click
 import msgspec
 
+from pllib import notices
 from pllib.errors import SettingsError
+from pllib.printable import one_line
 from pllib.project import FOLDER, Project
 from pllib.registry import note_project
 from pllib.settings import SECTIONS, description_of
@@ -53,9 +55,9 @@ def init(folder: Path, group: str | None) -> None:
         with open(open_file(project.config, os.O_WRONLY | os.O_CREAT), "w") as file:
             file.write(default_config())
     shared = f", shared by group {_group_of(project.root)}" if is_shared(project.root) else ""
-    click.echo(f"{'kept' if existed else 'made'} {project.root}{shared}")
+    click.echo(f"{'kept' if existed else 'made'} {one_line(str(project.root))}{shared}")
     if shared and (closed := _closed_to_group(project.root)):
-        click.echo(f"sprov: the group can't enter {closed}: chmod g+x and chgrp it", err=True)
+        notices.write(f"the group can't enter {closed}: chmod g+x and chgrp it")
 
 
 def default_config() -> str:

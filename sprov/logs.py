@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
+from pllib import notices
 from pllib.errors import LogError, SettingsError
 from pllib.log import LogReader, LogWriter
+from pllib.printable import one_line
 from pllib.project import find
 
 from .daemonlogs import daemons
@@ -37,7 +39,7 @@ def ls() -> None:
         try:
             click.echo(_summary(path) + note)
         except (LogError, OSError) as exc:
-            click.echo(f"{path}: {exc}")
+            click.echo(f"{one_line(str(path))}: {one_line(str(exc))}")
 
 
 def _logs(root: Path) -> Iterator[tuple[Path, str]]:
@@ -84,7 +86,7 @@ def show(path: Path) -> None:
             for record in located.frame.records():
                 click.echo(repr(record))
     for exc in reader.corrupt:
-        click.echo(f"sprov: {exc}", err=True)
+        notices.write(str(exc))
     if reader.corrupt:
         raise SystemExit(LogError.exit_code)
 

@@ -21,7 +21,7 @@ import click
 import msgspec
 
 from manager import tls
-from pllib import daemonlog, launch, listening
+from pllib import daemonlog, launch, listening, notices
 from pllib.daemonlog import note
 from pllib.errors import Error, UnavailableError
 from pllib.places import own_places
@@ -297,7 +297,7 @@ def _warn_of_foreign(path: Path) -> None:
     try:
         read_endpoint(path)
     except ForeignEndpointError as exc:
-        click.echo(f"sprov: {Exception.__str__(exc)}", err=True)
+        notices.write(Exception.__str__(exc))
     except UnavailableError:
         pass
 

@@ -11,6 +11,7 @@ import click
 from pllib import jsontext
 from pllib.delivery import ask_status
 from pllib.errors import Error
+from pllib.printable import one_line
 from pllib.project import (
     Endpoint,
     ForeignEndpointError,
@@ -52,7 +53,7 @@ def status(everywhere: bool, form: str) -> None:
     if form == "json":
         click.echo(jsontext.dumps(found))
         return
-    click.echo(f"project    {project.root}")
+    click.echo(f"project    {one_line(str(project.root))}")
     for name in ("tracker", "manager"):
         _print_daemon(name, found[name])
     for reason, count in found["skipped_by"].items():
@@ -146,4 +147,4 @@ def _print_daemon(name: str, found: dict[str, Any]) -> None:
             f"{rank['silent_s']} s, without a connection; how it ended is not known"
         )
     if found.get("trouble"):
-        click.echo(f"  trouble: {found['trouble']}")
+        click.echo(f"  trouble: {one_line(str(found['trouble']))}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from pllib import kept, redaction
+from pllib import kept, notices, redaction
 from pllib.errors import Error, SettingsError
 from pllib.identity import digest
 from pllib.launch import console_script
@@ -84,7 +84,7 @@ def _first(words: tuple[str, ...]) -> int:
         job_script = _make(project, made, script)
     except (Error, OSError) as exc:  # such as settings or a project that can't be read or written
         reason = " ".join(str(exc).split())
-        click.echo(f"sprov: {reason}; the job is submitted without provenance", err=True)
+        notices.write(f"{reason}; the job is submitted without provenance")
         return _sbatch(words, stdin)
     return _submit(made, job_script)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 import msgspec
 
+from pllib import notices
 from pllib.errors import Error, SettingsError, UnavailableError
 from pllib.moments import date_time
 from pllib.project import Project, find
@@ -68,7 +69,7 @@ def sync(jobs: tuple[str, ...], steps: bool, form: str) -> None:
         if shared.fresh:
             record(project, [_as_known(each, known) for each in shared.news])
         for line in shared.last.missing:
-            click.echo(f"sprov: {line}", err=True)
+            notices.write(line)
         found = [r for r in shared.last.records if accounting.is_of(r.job, wanted)]
         rows = summary(found)
         _tell_unknown(wanted, found)
@@ -178,9 +179,9 @@ def record(project: Project, news: list[Accounted]) -> None:
     if endpoint is not None or not news:
         return
     try:
-        store(project, on_unreadable=lambda segment: click.echo(f"sprov: {segment}", err=True))
+        store(project, on_unreadable=lambda segment: notices.write(str(segment)))
     except Error as exc:
-        click.echo(f"sprov: {exc}; `sprov ingest` takes it in later", err=True)
+        notices.write(f"{exc}; `sprov ingest` takes it in later")
 
 
 def summary(records: Sequence[Accounted]) -> list[Row]:
@@ -216,7 +217,7 @@ def _tell_unknown(wanted: list[str], found: list[Accounted]) -> None:
     known = {name for each in found for name in names(each.job)}
     if unknown := [job for job in wanted if job not in known]:
         few = ", ".join(unknown[:10]) + (" …" if len(unknown) > 10 else "")
-        click.echo(f"sprov: Slurm does not know of {few} any more", err=True)
+        notices.write(f"Slurm does not know of {few} any more")
 
 
 def _print(rows: list[Row], form: str) -> None:

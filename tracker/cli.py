@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from pllib import daemonlog, lifeline, listening
+from pllib import daemonlog, lifeline, listening, notices
 from pllib.project import Project, find
 from pllib.readiness import READY, Notifier
 from pllib.registry import note_project
@@ -67,6 +67,6 @@ def _tracker(project: Project, name: str, bind: str, drain_s: float) -> Tracker:
     file, journal = project.endpoint(name), project.journal / name
     daemon = Tracker(file, journal, listening.parse(bind), limit, drain_s, project)
     if warning := daemon.server.room.warning:
-        click.echo(f"sprov: {warning}", err=True)
+        notices.write(warning)
         daemonlog.warn("few clients fit", reason=warning)
     return daemon

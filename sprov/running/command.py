@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from pllib import notices
 from pllib.errors import Error
 
 from .child import Child, end_as, execute, status_of
@@ -106,4 +107,4 @@ def _described(exc: Exception) -> str:
 
 def _say(message: str) -> None:
     with contextlib.suppress(OSError, ValueError):  # stderr is closed
-        click.echo(f"sprov: {message}", err=True)
+        notices.write(message)

@@ -54,3 +54,57 @@ def is_always_true(test: ast.expr) -> bool:
 )  # fmt: skip
 def test_what_is_idle_is_found(text: str):
     assert len(list(idle(ast.parse(text), "test_x.py"))) == 1
+
+
+PRODUCT = [
+    path
+    for room in ("pllib", "tracker", "manager", "query", "slurm", "sprov")
+    for path in sorted((TESTS.parent / room).rglob("*.py"))
+    if "demo" not in path.parts and path.name != "probe.py"
+]
+"""The demo's folder has programs of a user's; the doctor's probe writes ASCII for srun."""
+MAY_WRITE = {
+    "print": (),
+    "Console": (),
+    "sys.stderr.write": ("pllib/notices.py", "slurm/guard.py", "slurm/srun_line.py"),
+    "styled": ("query/console.py", "query/plot.py", "query/progress.py"),
+}
+"""What writes past what makes text inert, or messages of more than a line, and who may: modules
+that clean each text themselves, and two that are run without `pllib`."""
+
+
+def test_text_goes_to_a_terminal_by_one_way():
+    assert len(PRODUCT) > 200
+    problems = []
+    for path in PRODUCT:
+        name = path.relative_to(TESTS.parent).as_posix()
+        problems += [f"{name}:{at}: {why}" for at, why in astray(ast.parse(path.read_text()), name)]
+    assert problems == []
+
+
+def astray(tree: ast.AST, name: str) -> Iterator[tuple[int, str]]:
+    """Yield what writes past `pllib.terminal`, or what `pllib.notices` should."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in ("__stdout__", "__stderr__"):
+            yield node.lineno, "this stream is not guarded"
+        elif isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            if name not in MAY_WRITE.get(called, (name,)):
+                yield node.lineno, f"{called} writes past what makes text inert"
+            elif called == "click.echo" and is_message(ast.unparse(node)):
+                yield node.lineno, "pllib.notices writes messages"
+            elif ast.unparse(node).startswith(("os.write(1,", "os.write(2,")):
+                yield node.lineno, "this stream is not guarded"
+
+
+def is_message(call: str) -> bool:
+    return "'sprov: " in call.replace('"', "'") and "err=True" in call
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["print(name)", "Console().print(name)", "sys.__stderr__.write(name)", "os.write(2, name)",
+     "click.echo(f'sprov: {name}', err=True)", "sys.stderr.write(name)"],
+)  # fmt: skip
+def test_what_goes_astray_is_found(text: str):
+    assert len(list(astray(ast.parse(text), "query/x.py"))) == 1
