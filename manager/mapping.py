@@ -292,10 +292,9 @@ def _role(lines: Lines, role: linked.Role) -> None:
     activity = node("activity", role.activity)
     entity = thing(role.entity_kind, role.entity)
     attribute = node("attribute", role.attribute)
-    since = [] if role.at_ns is None else [role.at_ns]
-    key = digest("role", role.activity, role.entity, role.attribute, *since)
     if role.direction == "used":
-        usage = node("usage", key)
+        since = [] if role.at_ns is None else [role.at_ns]
+        usage = node("usage", digest("role", role.activity, role.entity, role.attribute, *since))
         _say(lines, activity, prov_used=entity, prov_qualifiedUsage=usage)
         _say(
             lines,
@@ -307,7 +306,8 @@ def _role(lines: Lines, role: linked.Role) -> None:
             sprov_step=None if role.step is None else integer(role.step),
         )
         return
-    generation = node("generation", key)
+    # One, whatever it was generated as: PROV-CONSTRAINTS 24.
+    generation = node("generation", digest("generation", role.activity, role.entity))
     _say(lines, entity, prov_wasGeneratedBy=activity, prov_qualifiedGeneration=generation)
     _say(
         lines,

@@ -484,7 +484,7 @@ def is_array(value: bytes) -> bool:
 def is_shared(value: bytes) -> bool:
     """Tell whether an encoded value has an identity of its own, or lists such values alone."""
     found = _readable(value)
-    shared = (FileVersion, Reference, DatasetReference)
+    shared = (FileVersion, Reference, DatasetReference, Handle)
     if isinstance(found, list) and found:
         return all(isinstance(item, shared) for item in found)
     return isinstance(found, shared)

@@ -1,7 +1,8 @@
 """Constraints of PROV that queries check of one run: order of events, one generation, no cycles.
 
 Source: W3C PROV-CONSTRAINTS (30 April 2013); numbers are its constraints'.  Those of types and of
-counts (28, 29, 50, 55) are shapes in ``manager/ontology/shapes.ttl``.
+counts (28, 29, 50, 55) are shapes in ``manager/ontology/shapes.ttl``.  Associations are no keys in
+a store: what goes out has one for each execution (`query.export.associations`).
 
 Times are each host's own, so events of two executions are out of order only if they are so by more
 than `TOLERANCE_S`.  The start and the end of one execution come from one clock, which does not go
@@ -81,6 +82,29 @@ CONSTRAINTS = (
   ?a prov:endedAtTime ?end FILTER(?end < ?from - {_SLACK}) {_ONE_VERSION} }}}}""",
     ),
     Constraint(
+        "PROV-CONSTRAINTS 23 key-properties",
+        "prov:qualifiedUsage",
+        "its usage is another execution's too: one usage is of one execution",
+        f"""SELECT DISTINCT (?a AS ?node) (?b AS ?other) {{{{ {_MEMBER}
+  ?a prov:qualifiedUsage ?usage . ?b prov:qualifiedUsage ?usage FILTER(?a != ?b) }}}}""",
+    ),
+    Constraint(
+        "PROV-CONSTRAINTS 23 key-properties",
+        "prov:qualifiedGeneration",
+        "its generation is another thing's too: one generation is of one thing",
+        f"""SELECT DISTINCT (?e AS ?node) (?f AS ?other) {{{{ {_MEMBER}
+  ?generation prov:activity ?a . ?e prov:qualifiedGeneration ?generation .
+  ?f prov:qualifiedGeneration ?generation FILTER(?e != ?f) }}}}""",
+    ),
+    Constraint(
+        "PROV-CONSTRAINTS 24 unique-generation",
+        "prov:qualifiedGeneration",
+        "one execution generated it twice (a store of an earlier version: `sprov rebuild`)",
+        f"""SELECT DISTINCT (?e AS ?node) (?a AS ?other) {{{{ {_MEMBER}
+  ?one prov:activity ?a . ?e prov:qualifiedGeneration ?one, ?two .
+  ?two prov:activity ?a FILTER(?one != ?two) }}}}""",
+    ),
+    Constraint(
         "PROV-CONSTRAINTS 39 generation-generation-ordering",
         "prov:wasGeneratedBy",
         "it was generated a second time, by an execution that has no part in the first",
@@ -88,6 +112,23 @@ CONSTRAINTS = (
   ?e prov:wasGeneratedBy ?a . ?e prov:wasGeneratedBy ?b FILTER(?a != ?b) {_ONE_VERSION}
   FILTER NOT EXISTS {{{{ ?a provml:isPartOf+ ?b }}}}
   FILTER NOT EXISTS {{{{ ?b provml:isPartOf+ ?a }}}} }}}}""",
+    ),
+    Constraint(
+        "PROV-CONSTRAINTS 42 derivation-generation-generation-ordering",
+        "prov:wasDerivedFrom",
+        "it was derived from what was not there yet: it was made before that was begun",
+        f"""SELECT DISTINCT (?e AS ?node) (?f AS ?other) {{{{ {_MEMBER}
+  ?e prov:wasGeneratedBy ?a ; prov:wasDerivedFrom ?f . ?a prov:endedAtTime ?end .
+  ?f prov:wasGeneratedBy/prov:startedAtTime ?from FILTER(?end < ?from - {_SLACK})
+  {_ONE_VERSION} {_ONE_VERSION.replace("?e ", "?f ")} }}}}""",
+    ),
+    Constraint(
+        "PROV-CONSTRAINTS 52 impossible-specialization-reflexive",
+        "prov:specializationOf",
+        "it is a specialization of itself",
+        f"""SELECT DISTINCT (?e AS ?node) {{{{ {_MEMBER}
+  {{{{ ?a prov:used ?e }}}} UNION {{{{ ?e prov:wasGeneratedBy ?a }}}}
+  ?e prov:specializationOf ?e }}}}""",
     ),
 )
 
@@ -97,11 +138,10 @@ CYCLE = Constraint(
     "it was derived from itself",
     f"""SELECT DISTINCT (?e AS ?node) (?source AS ?other) {{{{ {_MEMBER}
   {{{{ ?e prov:wasGeneratedBy ?a }}}} UNION {{{{ ?a prov:used ?e }}}}
-  ?e prov:wasDerivedFrom ?source }}}}""",
+  ?e prov:wasDerivedFrom ?source {_ONE_VERSION} }}}}""",
 )
-_SOURCES = (
-    """SELECT ?node ?other {{ VALUES ?node {{ {iris} }} ?node prov:wasDerivedFrom ?other }}"""
-)
+_SOURCES = f"""SELECT (?e AS ?node) (?source AS ?other) {{{{ VALUES ?e {{{{ {{iris}} }}}}
+  ?e prov:wasDerivedFrom ?source {_ONE_VERSION} }}}}"""
 _CHUNK = 1_000
 
 Broken = tuple[str, str]

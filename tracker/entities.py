@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, NamedTuple
 
 from pllib import identity, linked
@@ -9,7 +10,7 @@ from pllib.records import DatasetReference, FileVersion, Handle, Reference
 
 from .literals import literal
 from .prospective import Plans
-from .tables import Tables
+from .tables import Derivation, Tables
 
 Entity = tuple[linked.EntityKind, str]
 
@@ -28,6 +29,39 @@ class Shared(NamedTuple):
     members: list[Entity]
     plain: list[Any] = []
     """What a list lists beside such things, as files that were not there."""
+    makers: dict[Entity, str] = {}
+    """Of what is known to have been generated before: by which activity."""
+
+    @property
+    def entities(self) -> list[Entity]:
+        return [*self.things, *self.members]
+
+    def earlier_than(self, activity: str) -> frozenset[Entity]:
+        """Return what another activity generated: nothing is generated twice."""
+        return frozenset(entity for entity, maker in self.makers.items() if maker != activity)
+
+
+def versions(tables: Tables, shared: Shared) -> frozenset[Entity]:
+    """Return what can't be made again; data sets, and references without a version, can."""
+    found = [entity for kind, entity in shared.entities if kind == "file"]
+    references = {entity: tables.files.get((entity, "reference")) for entity in found}
+    return frozenset(
+        ("file", entity)
+        for entity, reference in references.items()
+        if reference is None or reference.version
+    )
+
+
+def derive(tables: Tables, made: list[Entity], sources: list[Entity]) -> None:
+    """Say what was made of what, where one side is a single thing.
+
+    With several of both nobody has said which is of which.
+    """
+    if len(set(made)) == 1 or len(set(sources)) == 1:
+        for derived, source in itertools.product(made, sources):
+            if derived != source:  # what is known by a name alone
+                edge: Derivation = (*derived, *source)
+                tables.derivations[edge] = None
 
 
 class Entities:
@@ -44,7 +78,9 @@ class Entities:
         if isinstance(value, Reference):
             return Shared([("file", self._reference(value))], [])
         if isinstance(value, Handle):
-            return Shared([("value", self._handle(value))], [])
+            activity = identity.activity(bytes.fromhex(value.log_id), value.activity)
+            thing: Entity = ("value", self._handle(value, activity))
+            return Shared([thing], [], makers={thing: activity})
         if isinstance(value, DatasetReference):
             files = [self.file(file) for file in value.files]
             members: list[Entity] = [("file", file) for file in files]
@@ -55,6 +91,7 @@ class Entities:
                 [entity for shared in found if shared for entity in shared.things],
                 [entity for shared in found if shared for entity in shared.members],
                 [item for item in value if not isinstance(item, _SHARED)],
+                {k: v for shared in found if shared for k, v in shared.makers.items()},
             )
         return None
 
@@ -109,10 +146,9 @@ class Entities:
         self._tables.node("file", entity, links=(("store", "datastore", store),))
         return entity
 
-    def _handle(self, value: Handle) -> str:
+    def _handle(self, value: Handle, activity: str) -> str:
         plan = self._plans.plan(value.kind, value.transformation)
         attribute = self._plans.attribute(plan, "out", value.name)
-        activity = identity.activity(bytes.fromhex(value.log_id), value.activity)
         return identity.generated_value(activity, attribute, value.ordinal)
 
     def _dataset(self, value: DatasetReference, files: list[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from typing import Any
 from urllib.parse import unquote
 
@@ -37,10 +36,10 @@ from pllib.records import (
 
 from .accounts import account, resources, tell_facts, tell_outcome
 from .contexts import introduce
-from .entities import Entities, Entity, Shared
+from .entities import Entities, Entity, Shared, derive, versions
 from .literals import literal
 from .prospective import Plans
-from .tables import Derivation, Tables
+from .tables import Tables
 
 HYPERPARAMETERS: dict[str, linked.AttributeDirection] = {
     HYPERPARAMETER: "hyperparameter",
@@ -146,8 +145,9 @@ class Speaker:
             raise OverflowError(ended_ns)
         used, sources = self._use(activity, names, decode_values(record.used))
         values = decode_values(record.generated)
-        generated, made = self._generate(activity, names, values, record.seq)
-        self._derive(made, sources)
+        there = versions(self._tables, sources)
+        generated, made = self._generate(activity, names, values, record.seq, there)
+        derive(self._tables, made, sources.things)
         self._tables.activities.append(
             linked.Activity(
                 activity, names.kind, names.association, *self._parent(record.parent),
@@ -155,17 +155,6 @@ class Speaker:
                 None, used, generated,
             )
         )  # fmt: skip
-
-    def _derive(self, made: list[Entity], sources: list[Entity]) -> None:
-        """Say what was made of what, where one side is a single thing.
-
-        With several of both nobody has said which is of which.
-        """
-        if len(set(made)) == 1 or len(set(sources)) == 1:
-            for derived, source in itertools.product(made, sources):
-                if derived != source:  # a file that was left as it is
-                    edge: Derivation = (*derived, *source)
-                    self._tables.derivations[edge] = None
 
     def _parent(self, parent: int) -> tuple[str, linked.Whole]:
         """Return the identity and kind of what an activity is part of."""
@@ -248,16 +237,15 @@ class Speaker:
             )
         )  # fmt: skip
 
-    def _use(
-        self, activity: str, names: _Names, values: list[Any]
-    ) -> tuple[list[str], list[Entity]]:
-        """Return plain values' identities, and the shared things among the rest."""
+    def _use(self, activity: str, names: _Names, values: list[Any]) -> tuple[list[str], Shared]:
+        """Return plain values' identities, and what the rest are."""
         plain: list[str] = []
-        things: list[Entity] = []
+        rest = Shared([], [])
         for attribute, value in zip(names.used, values, strict=False):
             shared = None if type(value) in PLAIN else self._entities.of(value)
             if shared is not None:
-                things.extend(shared.things)
+                rest.things.extend(shared.things)
+                rest.members.extend(shared.members)
                 self._play(activity, shared, attribute, "used")
                 if shared.plain:
                     plain.append(self._used_value(attribute, *literal(shared.plain)))
@@ -265,7 +253,7 @@ class Speaker:
                 self._resume(activity, "run", value.run)
             else:
                 plain.append(self._used_value(attribute, *literal(value)))
-        return plain, things
+        return plain, rest
 
     def _used_value(self, attribute: str, datatype: linked.Datatype, lexical: str) -> str:
         key = (attribute, datatype, lexical)
@@ -280,15 +268,26 @@ class Speaker:
         return found
 
     def _generate(
-        self, activity: str, names: _Names, values: list[Any], ordinal: int
+        self,
+        activity: str,
+        names: _Names,
+        values: list[Any],
+        ordinal: int,
+        there: frozenset[Entity] = frozenset(),
     ) -> tuple[list[linked.Value], list[Entity]]:
+        """Return plain values, and the shared things that are new.
+
+        Args:
+            there: Versions that the activity used: what was there before was not made by it.
+        """
         plain: list[linked.Value] = []
         things: list[Entity] = []
         for attribute, value in zip(names.generated, values, strict=False):
             shared = None if type(value) in PLAIN else self._entities.of(value)
             if shared is not None:
-                things.extend(shared.things)
-                self._play(activity, shared, attribute, "generated")
+                earlier = there | shared.earlier_than(activity)
+                things.extend(thing for thing in shared.things if thing not in earlier)
+                self._play(activity, shared, attribute, "generated", earlier)
             if shared is None or shared.plain:
                 entity = identity.generated_value(activity, attribute, ordinal)
                 rest = value if shared is None else shared.plain
@@ -306,12 +305,19 @@ class Speaker:
                 self._plans.measure(value.attribute, name)
 
     def _play(
-        self, activity: str, shared: Shared, attribute: str, direction: linked.RoleDirection
+        self,
+        activity: str,
+        shared: Shared,
+        attribute: str,
+        direction: linked.RoleDirection,
+        earlier: frozenset[Entity] = frozenset(),
     ) -> None:
-        for kind, entity in (*shared.things, *shared.members):
+        """Say which part things play; what is `earlier` is used, as whatever it is named."""
+        for kind, entity in shared.entities:
             self._tables.roles[activity, entity, attribute, None] = linked.Role(
-                activity, entity, kind, attribute, direction
-            )
+                activity, entity, kind, attribute,
+                "used" if (kind, entity) in earlier else direction,
+            )  # fmt: skip
             if attribute in self._resumes and kind == "file":
                 self._resume(activity, "file", entity)
 

@@ -67,8 +67,17 @@ def export(
 def _pieces(asked: Engine, iri: str) -> Iterator[bytes]:
     """Yield what is stored of a run as it goes out, as N-Triples in pieces of whole lines."""
     from .associations import split
+    from .derivations import acyclic
 
-    return split(stream_graph(asked, iri))
+    return acyclic(split(stream_graph(asked, iri)), _say_left_out)
+
+
+def _say_left_out(n_derivations: int) -> None:
+    click.echo(
+        f"sprov: {n_derivations} derivation(s) are left out: they form a cycle, as if a thing came "
+        "from itself (PROV-CONSTRAINTS 42)",
+        err=True,
+    )
 
 
 def _graph(asked: Engine, iri: str, *, stored: bool) -> Graph:

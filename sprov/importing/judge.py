@@ -20,6 +20,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from manager.imported import refusal
+from query.components import components
 
 from .ontology import Ontology, iri
 from .present import Present
@@ -209,42 +210,7 @@ def _looping(sources: list[Statements]) -> dict[str, int]:
                 links[statement.subject].add(statement.object.value)
     return {
         node: number
-        for number, component in enumerate(_components(links))
+        for number, component in enumerate(components(links))
         for node in component
         if len(component) > 1 or node in links[node]
     }
-
-
-def _components(links: dict[str, set[str]]) -> Iterable[list[str]]:
-    """Yield strongly connected components: Tarjan's algorithm, with a stack of its own."""
-    index: dict[str, int] = {}
-    low: dict[str, int] = {}
-    path: list[str] = []
-    on_path: set[str] = set()
-    for root in list(links):
-        if root in index:
-            continue
-        work = [(root, iter(sorted(links[root])))]
-        index[root] = low[root] = len(index)
-        path.append(root)
-        on_path.add(root)
-        while work:
-            node, rest = work[-1]
-            following = next(rest, None)
-            if following is None:
-                work.pop()
-                if work:
-                    low[work[-1][0]] = min(low[work[-1][0]], low[node])
-                if low[node] == index[node]:
-                    component: list[str] = []
-                    while not component or component[-1] != node:
-                        component.append(path.pop())
-                    on_path.difference_update(component)
-                    yield component
-            elif following not in index:
-                index[following] = low[following] = len(index)
-                path.append(following)
-                on_path.add(following)
-                work.append((following, iter(sorted(links.get(following, ())))))
-            elif following in on_path:
-                low[node] = min(low[node], index[following])

@@ -179,3 +179,5 @@ def test_a_handle_to_a_file_data_set_or_reference_is_that_very_thing(site: Site)
     classes = {row["class"].rpartition("#")[2] for row in rows if "class" in row}
     assert {"File", "LearningDataSetReference", "DataReference"} <= classes
     assert len({row["thing"] for row in rows}) == 5  # those, another reference, and the number
+    assert site.count("?thing prov:value 2 ; prov:wasGeneratedBy ?make") == 1
+    assert "problems  0" in site.sprov("verify", "--shapes")

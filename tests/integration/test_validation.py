@@ -166,6 +166,32 @@ CASES = [
            "INSERT { ?raw prov:wasDerivedFrom $n } WHERE { $n prov:wasDerivedFrom ?raw }",
            "prov:wasDerivedFrom", "it was derived from itself", "interchange.py",
            "PROV-CONSTRAINTS 42"),
+    Broken("a usage of two", "?n prov:qualifiedUsage ?u",
+           "INSERT { ?b prov:qualifiedUsage ?u } WHERE { $n prov:qualifiedUsage ?u . "
+           "?b a provml:DataTransformationExecution FILTER(?b != $n) }", "prov:qualifiedUsage",
+           "its usage is another execution's too", "interchange.py", "PROV-CONSTRAINTS 23"),
+    Broken("a generation of two", "?n prov:qualifiedGeneration ?g",
+           "INSERT { ?f prov:qualifiedGeneration ?g } WHERE { $n prov:qualifiedGeneration ?g . "
+           "?f a sprov:File FILTER(?f != $n) }", "prov:qualifiedGeneration",
+           "its generation is another thing's too", "interchange.py", "PROV-CONSTRAINTS 23"),
+    Broken("a file generated twice by one", "?n a sprov:File ; prov:qualifiedGeneration ?g",
+           "INSERT { $n prov:qualifiedGeneration <https://example.org/g> . "
+           "<https://example.org/g> ?p ?o } WHERE { $n prov:qualifiedGeneration ?g . ?g ?p ?o }",
+           "prov:qualifiedGeneration", "one execution generated it twice", "interchange.py",
+           "PROV-CONSTRAINTS 24"),
+    Broken("a file derived from a later one", "?n a sprov:File ; prov:wasGeneratedBy ?m",
+           "INSERT { $n prov:wasDerivedFrom ?late . ?m prov:endedAtTime "
+           f'"2020-01-01T00:00:00Z"{DATE} }} WHERE {{ $n prov:wasGeneratedBy ?m . '
+           "?late a provml:Model ; prov:wasGeneratedBy ?b }", "prov:wasDerivedFrom",
+           "it was derived from what was not there yet", "interchange.py", "PROV-CONSTRAINTS 42"),
+    Broken("a file that specializes itself", "?n a sprov:File ; prov:wasGeneratedBy ?m",
+           ADDED("prov:specializationOf $n"), "prov:specializationOf",
+           "a specialization of itself", "interchange.py", "PROV-CONSTRAINTS 52"),
+    Broken("an agent that is none", RANK, ADDED("prov:wasAssociatedWith <https://example.org/x>"),
+           "prov:wasAssociatedWith", "who an activity was associated with is an agent"),
+    Broken("a role that is no role", "?n a prov:Usage ; prov:entity/a provml:DataReference",
+           REPLACED("prov:hadRole", "<https://example.org/x>"), "prov:hadRole",
+           "what a usage has as its role is a prov:Role"),
     Broken("a file derived from itself", "?n a sprov:File ; prov:wasGeneratedBy ?m",
            ADDED("prov:wasDerivedFrom $n"), "prov:wasDerivedFrom",
            "it was derived from itself", "interchange.py",

@@ -15,5 +15,9 @@ with pllib.open(study="files", workflow="handles") as session:
         )
     with session.stage("training", "fit") as training:
         late = training.generated(weights=pllib.Ref("s3", "weights"))
-    with session.transformation("use", used={**made, "weights": late["weights"]}):
+    with session.transformation("choose") as choose:
+        chosen = choose.generated(best=made["rows"])
+    with session.transformation(
+        "use", used={**made, "weights": late["weights"], "passed on": chosen["best"]}
+    ):
         pass

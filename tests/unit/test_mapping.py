@@ -127,11 +127,14 @@ def test_a_list_with_a_file_that_was_missing_is_the_files_that_were_there(tmp_pa
     """And a value that says which were not."""
     import pllib
 
-    paths = [tmp_path / name for name in ("one", "two")]
+    paths = [tmp_path / name for name in ("one", "two", "three", "four")]
     for path in paths:
         path.touch()
-    listed = [pllib.File(path) for path in (*paths, tmp_path / "missing")]
-    batch = link([(0, frame(0, [listed], [listed]))], "0" * 32, "0" * 32)
+    used, made = (
+        [pllib.File(path) for path in (*some, tmp_path / "missing")]
+        for some in (paths[:2], paths[2:])
+    )
+    batch = link([(0, frame(0, [used], [made]))], "0" * 32, "0" * 32)
     assert {file.path for file in batch.files} == {str(path) for path in paths}
     assert sorted(role.direction for role in batch.roles) == ["generated"] * 2 + ["used"] * 2
     assert ["missing" in value.lexical for value in batch.values] == [True]
