@@ -78,6 +78,8 @@ TRACKER = (
     Metric("files_to_digest", GAUGE, "to_digest", "Files that wait to be read."),
     Metric("journal_bytes", GAUGE, "journal_bytes", "Size of the journal."),
     Metric("journal_free_bytes", GAUGE, "journal_free_bytes", "Space left for the journal."),
+    Metric("project_bytes", GAUGE, "project_bytes", "Size of the project, if it has a quota."),
+    Metric("quota_bytes", GAUGE, "quota_bytes", "The project's quota, if it has one."),
     Metric("trouble", GAUGE, "in_trouble", "1 while something keeps it from its work."),
 )  # fmt: skip
 

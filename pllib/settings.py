@@ -101,6 +101,9 @@ class Serving(msgspec.Struct, frozen=True):
         tuple[str, ...],
         Meta(description="names besides the manager's own that requests may call it by"),
     ] = ()
+    quota_bytes: Annotated[
+        Count, Meta(description="of the project: beyond it nothing is journalled; 0 for no quota")
+    ] = 0
     manager_port: Annotated[
         int, Meta(ge=0, le=65535, description="port of the manager of `sprov serve`; 0 for any")
     ] = 0

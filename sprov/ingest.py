@@ -20,7 +20,7 @@ import click
 from pllib import launch, notices, waiting
 from pllib.connection import KeyRefusedError
 from pllib.delivery import ask_status
-from pllib.errors import BusyError, Error, LogError
+from pllib.errors import BusyError, Error, LogError, UnavailableError
 from pllib.listening import is_daemon
 from pllib.log import frame_key
 from pllib.notices import warn
@@ -33,11 +33,13 @@ from pllib.project import (
     known_endpoint,
     read_endpoint,
 )
+from pllib.settings import Serving, load_section
 from pllib.sharing import open_file
 from pllib.waiting import Log
 from query.progress import bar
 from slurm.over import over_jobs
 from tracker.journal import Journal, OnUnreadable, Unreadable, refuse_unreadable
+from tracker.quota import Quota
 
 from .digesting import digest_unread
 from .indexing import VISIBLE_TIMEOUT_S, index, open_writer, tell_skipped
@@ -162,6 +164,7 @@ def _alone(project: Project) -> Iterator[None]:
 def _store(
     project: Project, named: list[Log] | None, on_unreadable: OnUnreadable, *, gone: bool
 ) -> tuple[list[Log], int]:
+    _check_quota(project)
     journal = Journal(project.journal / JOURNAL)
     try:
         with open_writer(project.store, project.series, project.snapshots) as writer:
@@ -173,6 +176,20 @@ def _store(
     finally:
         journal.close()
     return found, n_records
+
+
+def _check_quota(project: Project) -> None:
+    """See that the project may grow.
+
+    Raises:
+        UnavailableError: Its quota is used up.
+    """
+    quota = Quota(project.root, load_section(Serving, project.config, os.environ).quota_bytes)
+    quota.measure()
+    try:
+        quota.check()
+    except OSError as exc:
+        raise UnavailableError(str(exc.strerror), "What waits stays where it is") from exc
 
 
 def take_all(

@@ -15,6 +15,7 @@ from pllib.registry import note_project
 from pllib.settings import Serving, from_process, load_section
 
 from .daemon import DRAIN_S, Tracker
+from .quota import Quota
 
 
 @click.group()
@@ -52,6 +53,7 @@ def serve(
     notifier = Notifier()
     with daemonlog.logging_to(project, name, "tracker", settings):
         daemon = _tracker(project, name, bind, drain_s)
+        daemon.server.quota = Quota(project.root, settings.quota_bytes)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, _: daemon.stop(signal.Signals(number).name))
         if starter is not None:

@@ -321,6 +321,7 @@ class Tracker:
             "lost": sum(self.lost_by.values()),
             "lost_by": dict(self.lost_by),
             **self._observer.disk._asdict(),
+            **self.server.quota.status(),
             "hellos": self.n_hellos,
             "clients": len(peers),
             "clients_that_fit": self.server.room.n_clients,

@@ -54,12 +54,16 @@ class Observer:
     def run(self) -> None:
         """Look until `stop`; an error of its own is one more line."""
         is_over = False
+        self._attempt(at_end=is_over)
         while not is_over:
             is_over = self._stopping.wait(LOOK_S)
-            try:
-                self.look(at_end=is_over)
-            except Exception as exc:  # noqa: BLE001  the tracker does without
-                note("observer failed", logging.ERROR, error=f"{type(exc).__name__}: {exc}")
+            self._attempt(at_end=is_over)
+
+    def _attempt(self, *, at_end: bool) -> None:
+        try:
+            self.look(at_end=at_end)
+        except Exception as exc:  # noqa: BLE001  the tracker does without
+            note("observer failed", logging.ERROR, error=f"{type(exc).__name__}: {exc}")
 
     def stop(self) -> None:
         """Have it look for the last time."""
@@ -67,9 +71,8 @@ class Observer:
 
     def look(self, *, at_end: bool = False) -> None:
         tracker, changes = self._tracker, self._changes
-        if time.monotonic() >= self._measure_at:
-            self._measure_at = time.monotonic() + MEASURE_S
-            self.disk = measure(tracker.journal.folder)
+        if not at_end:
+            self._measure()
         changes.trouble(tracker.trouble)
         changes.count("messages refused", tracker.server.refused_by, at_end=at_end)
         changes.count("records skipped", dict(tracker.dispatch.skipped), at_end=at_end)
@@ -82,6 +85,12 @@ class Observer:
         if not at_end:
             self._look_at_silence()
             self._look_at_progress()
+
+    def _measure(self) -> None:
+        self._tracker.server.quota.measure()
+        if time.monotonic() >= self._measure_at:
+            self._measure_at = time.monotonic() + MEASURE_S
+            self.disk = measure(self._tracker.journal.folder)
 
     def _look_at_silence(self) -> None:
         """Log ranks that can't be reached any more, and whose end nobody knows."""

@@ -9,6 +9,7 @@ read (`tracker.gate`).
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections import Counter
@@ -29,6 +30,7 @@ from .descriptors import Room
 from .gate import Gate
 from .journal import FrameKey, Journal
 from .listener import Listener
+from .quota import Quota
 
 ROUND_FRAMES = 256
 """Frames of one sync; bounds the time until the first is acknowledged."""
@@ -93,6 +95,7 @@ class Server:
         self.admission = Admission()
         self.on_rank: Callable[[Peer], object] = lambda _: None
         """Is told of each rank that says HELLO."""
+        self.quota = Quota(journal.folder, 0)
         self.duplicates = 0
         self._upkeep_at = 0.0
         self._journal_trouble = ""
@@ -188,13 +191,16 @@ class Server:
             by_sender.setdefault(sender, []).append(key)
         try:
             if new:
+                self.quota.check()
                 self._journal.append(list(new.items()))
+                self.quota.add(sum(map(len, new.values())))
         except OSError as exc:
             self._journal_trouble = f"journal: {exc.strerror}"
-            self.admission.refused_by["journal"] += len(new)
+            reason = "quota" if exc.errno == errno.EDQUOT else "journal"
+            self.admission.refused_by[reason] += len(new)
             for sender, keys in by_sender.items():
-                reason = self._journal_trouble.encode()
-                self._send([sender, wire.REFUSED, wire.pack_keys(keys), reason])
+                refused = [sender, wire.REFUSED, wire.pack_keys(keys)]
+                self._send([*refused, self._journal_trouble.encode()])
             return
         self._journal_trouble = ""
         for sender, keys in by_sender.items():
