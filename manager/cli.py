@@ -36,7 +36,11 @@ def manager() -> None:
     type=click.Path(path_type=Path),
     help="Folder of store, series and snapshots, if not the project's.",
 )
-@click.option("--certificate", help="PEM file: serve HTTPS.")
+@click.option(
+    "--certificate",
+    help="PEM file: the manager serves HTTPS with it.  Without, it makes one where it listens on "
+    "more than loopback.",
+)
 @click.option("--key", help="PEM file with the certificate's key, if it is not in the same.")
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Written once it answers.")
 @click.option(lifeline.OPTION, "starter", type=int, hidden=True, help="As of `pllib.lifeline`.")

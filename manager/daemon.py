@@ -7,7 +7,9 @@ import logging
 import os
 import secrets
 import socket
+import ssl
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,14 @@ from pllib import launch, proofs
 from pllib.daemonlog import attach, note, versions
 from pllib.delivery import ask_status
 from pllib.errors import Error, UnavailableError
-from pllib.listening import MANAGER_SOCKET, Listening, authority, listen, socket_path
+from pllib.listening import (
+    MANAGER_SOCKET,
+    Listening,
+    authority,
+    is_loopback,
+    listen,
+    socket_path,
+)
 from pllib.moments import date_time
 from pllib.project import Project, leave_endpoint, read_endpoint, update_endpoint
 from pllib.settings import Querying, Serving, load_section
@@ -28,7 +37,7 @@ from .connection import LOGGER, Server
 from .observer import Observer
 from .protection import Protection, host_names
 from .store.writable import Store
-from .tls import load
+from .tls import load, make
 from .workers import Workers
 from .writer import Writer
 
@@ -61,13 +70,14 @@ class Manager:
             SettingsError: The certificate can't be used.
             UnavailableError: The store is in use, or the address can't be bound.
         """
-        secured = bool(settings.certificate) and not listening.folder
-        tls, self._certificate = load(settings.certificate, settings.key) if secured else (None, "")
+        given = load(settings.certificate, settings.key) if settings.certificate else None
         metrics_token = metrics.read_token(settings.metrics_token_file)
         self._endpoint_file = endpoint_file
         self._listening = listening
         self._indexes = str(project.indexes or "")
         self._socket = _bind(listening)
+        hosts = host_names(listening, settings.hosts)
+        tls, self._certificate = _secured(self._socket, given, hosts)
         try:
             store = Store(project.store)
         except Error:
@@ -80,7 +90,7 @@ class Manager:
         self._protection = Protection(
             make_app(self.writer, self.workers, project.series, self._metrics, self._prove),
             token=self._token,
-            hosts=host_names(listening, settings.hosts),
+            hosts=hosts,
             open_paths=OPEN_PATHS,
             metrics_token=metrics_token,
         )
@@ -183,6 +193,19 @@ class Manager:
 
 def _bind(listening: Listening) -> socket.socket:
     return _bind_unix(listening) if listening.folder else listen(listening, BACKLOG)
+
+
+def _secured(
+    bound: socket.socket, given: tuple[ssl.SSLContext, str] | None, hosts: Iterable[str]
+) -> tuple[ssl.SSLContext | None, str]:
+    """Return how connections are encrypted, and by which certificate; where all stay on this node
+    without one that is given they are not.
+    """
+    if bound.family == socket.AF_UNIX:
+        return None, ""
+    if given is None and not is_loopback(bound.getsockname()[0]):
+        return make(hosts)
+    return given or (None, "")
 
 
 def _bind_unix(listening: Listening) -> socket.socket:

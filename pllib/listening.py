@@ -197,7 +197,7 @@ def _address(host: str) -> tuple[str, str]:
         return known[host], known[host]
     of_node = {*all_addresses(), *known.values()}
     for version in (socket.AF_INET, socket.AF_INET6):
-        mine = [ip for ip in _addresses_of(host, version) if ip in of_node or _is_loopback(ip)]
+        mine = [ip for ip in _addresses_of(host, version) if ip in of_node or is_loopback(ip)]
         if mine:
             return (host, host) if version == socket.AF_INET else (mine[0], mine[0])
     raise SettingsError(
@@ -213,8 +213,13 @@ def _addresses_of(host: str, version: socket.AddressFamily) -> list[str]:
         return []
 
 
-def _is_loopback(ip: str) -> bool:
-    return ip.startswith("127.") or ip == "::1"
+def is_loopback(address: str) -> bool:
+    """Tell whether an IP address, as sockets name it, leads to this node alone."""
+    import ipaddress
+
+    found = ipaddress.ip_address(address.partition("%")[0])
+    of_v4 = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return (of_v4 or found).is_loopback
 
 
 def listen(listening: Listening, backlog: int, last: int = 0) -> socket.socket:
@@ -312,7 +317,7 @@ def reachable_name() -> str:
     for name in (os.environ.get("SLURMD_NODENAME", ""), socket.getfqdn()):
         if name and _is_reachable(name):
             return name
-    outward = [ip for ip in interface_addresses().values() if not _is_loopback(ip)]
+    outward = [ip for ip in interface_addresses().values() if not is_loopback(ip)]
     return min(outward, key=is_ipv6) if outward else socket.gethostname()
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import ipaddress
 import json
 import socket
 import ssl
@@ -22,6 +21,7 @@ from urllib.parse import urlsplit
 
 from . import launch, proofs
 from .errors import UnavailableError
+from .listening import is_loopback
 from .project import Endpoint
 from .sharing import check_private
 
@@ -163,13 +163,6 @@ def _proof_in(body: bytes) -> object:
     except (ValueError, RecursionError):
         return None
     return found.get("proof") if isinstance(found, dict) else None
-
-
-def is_loopback(address: str) -> bool:
-    """Tell whether an IP address, as sockets name it, leads to this node alone."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    of_v4 = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return (of_v4 or found).is_loopback
 
 
 def _new(endpoint: Endpoint, timeout_s: float) -> http.client.HTTPConnection:

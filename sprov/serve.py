@@ -55,7 +55,11 @@ SETTLE_S = 10.0
     help="Where to listen: HOST[:PORT[-PORT]], where HOST may be an interface, or unix:FOLDER.  By "
     "default as set in [serve], else 127.0.0.1, in a Slurm job all addresses.",
 )
-@click.option("--certificate", help="PEM file: the manager serves HTTPS.")
+@click.option(
+    "--certificate",
+    help="PEM file: the manager serves HTTPS with it.  Without, it makes one where it listens on "
+    "more than loopback.",
+)
 @click.option("--key", help="PEM file with the certificate's key, if it is not in the same.")
 @click.option(
     "--indexes",

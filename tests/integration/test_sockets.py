@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import stat
 import subprocess
 import tempfile
@@ -16,9 +17,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from harness import TIMEOUT_S, TRANSFORMATIONS, Site, wait_until
+from harness import (
+    TIMEOUT_S,
+    TRANSFORMATIONS,
+    Site,
+    require_ipv6,
+    require_module,
+    wait_until,
+)
 
-from pllib.project import update_endpoint
+from manager.daemon import _secured
+from pllib.project import read_endpoint, update_endpoint
 
 
 def one_line(errors: str) -> str:
@@ -59,10 +68,18 @@ def over_tls(site: Site, folder: Path, certificates: Path) -> None:
     assert site.endpoint.manager.startswith("https://127.0.0.1:")
 
 
+def over_network(site: Site, folder: Path, certificates: Path) -> None:
+    """With a certificate that the manager makes when it starts, and so another after a kill."""
+    require_module("cryptography", "server")
+    site.serve("--bind", "0.0.0.0")
+    assert site.endpoint.manager.startswith("https://")
+    assert site.endpoint.certificate.startswith("-----BEGIN CERTIFICATE-----")
+
+
 Serve = Callable[[Site, Path, Path], None]
 
 
-@pytest.mark.parametrize("serve", [over_unix, over_tls])
+@pytest.mark.parametrize("serve", [over_unix, over_network])
 def test_a_whole_life(site: Site, folder: Path, certificates: Path, serve: Serve):
     """
     Ranks record, commands ask, an offline log is ingested, daemons are killed and restarted and
@@ -259,6 +276,53 @@ def test_a_token_is_not_sent_to_who_has_another_certificate(
     for said_first in heard:
         assert said_first[:1] == b"\x16"  # a TLS handshake, and nothing else
         assert endpoint["token"].encode() not in said_first
+
+
+def test_a_job_is_served_with_a_certificate_which_is_another_at_each_start(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+):
+    """It is valid for all names of the node, so that other clients need know it alone."""
+    require_module("cryptography", "server")
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    site.serve()
+    file = site.project.endpoint("77")
+    first = read_endpoint(file)
+    port = int(first.manager.rpartition(":")[2])
+    context = ssl.create_default_context(cadata=first.certificate)
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    for name in ("localhost", "127.0.0.1", socket.gethostname()):
+        with (
+            socket.create_connection(("127.0.0.1", port), TIMEOUT_S) as plain,
+            context.wrap_socket(plain, server_hostname=name) as encrypted,
+        ):
+            assert encrypted.version() == "TLSv1.3"
+    assert site.sprov("query", "ASK {}").strip() == "yes"
+    os.kill(first.manager_pid, signal.SIGKILL)
+    wait_until(lambda: read_endpoint(file).manager_pid != first.manager_pid)
+    assert read_endpoint(file).certificate != first.certificate
+    written = [*site.project.root.iterdir(), *site.project.endpoints.iterdir()]
+    assert not [path for path in written if is_key(path)]
+
+
+def is_key(path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):  # of a file that was written and renamed
+        return path.is_file() and b"PRIVATE KEY" in path.read_bytes()
+    return False
+
+
+@pytest.mark.parametrize(
+    ("address", "is_secured"),
+    [("127.0.0.1", False), ("127.0.0.2", False), ("::1", False), ("0.0.0.0", True), ("::", True)],
+)
+def test_what_leaves_the_node_is_encrypted(address: str, is_secured: bool):
+    require_module("cryptography", "server")
+    if ":" in address:
+        require_ipv6()
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as bound:
+        bound.bind((address, 0))
+        context, certificate = _secured(bound, None, ["localhost"])
+    assert bool(context) == bool(certificate) == is_secured
 
 
 def test_plain_http_gets_nothing_of_a_manager_with_a_certificate(
