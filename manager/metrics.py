@@ -128,10 +128,10 @@ def _label(text: str) -> str:
 def free_bytes(folder: Path) -> int | None:
     """Return the space that this user may still fill on a folder's file system; None if unknown."""
     try:
-        found = os.statvfs(folder)
+        space = os.statvfs(folder)
     except OSError:
         return None
-    return found.f_bavail * found.f_frsize
+    return space.f_bavail * space.f_frsize
 
 
 def read_token(path: str) -> str:

@@ -56,5 +56,5 @@ class Observer:
 
 
 def _unconfined(status: Mapping[str, int | str]) -> str:
-    told = str(status["query_processes"])
-    return "" if told in ("confined", "not asked yet") else told
+    confinement = str(status["query_processes"])
+    return "" if confinement in ("confined", "not asked yet") else confinement

@@ -39,11 +39,11 @@ class Changes:
     def trouble(self, text: str, event: str = "trouble") -> None:
         """Log a trouble that is new or another, and its end."""
         now = self._clock()
-        known, since, at = self._troubles.get(event, ("", now, -TROUBLE_EVERY_S))
-        if text == known or now - at < TROUBLE_EVERY_S:
+        before, since, at = self._troubles.get(event, ("", now, -TROUBLE_EVERY_S))
+        if text == before or now - at < TROUBLE_EVERY_S:
             return
-        self._troubles[event] = text, since if known else now, now
+        self._troubles[event] = text, since if before else now, now
         if text:
             warn(event, reason=text)
         else:
-            note(f"{event} is over", reason=known, lasted_s=round(now - since, 1))
+            note(f"{event} is over", reason=before, lasted_s=round(now - since, 1))

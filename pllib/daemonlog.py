@@ -105,11 +105,11 @@ def versions(*modules: str) -> dict[str, str]:
     """Return the versions of sprov, Python and modules, for the line of a start."""
     from importlib.metadata import PackageNotFoundError, version
 
-    found = {"python": platform.python_version()}
+    by_name = {"python": platform.python_version()}
     for module in ("sprov", *modules):
         with contextlib.suppress(PackageNotFoundError):
-            found[module] = version(module)
-    return found
+            by_name[module] = version(module)
+    return by_name
 
 
 def _note_failure(event: str, exc: BaseException) -> None:
@@ -206,9 +206,10 @@ class LogFile(logging.Handler):
     def _tell_journal(self, entries: list[Entry]) -> None:
         """Write to stderr if that is systemd's journal."""
         if self._journal is not None:
-            said = [for_journal({**entry, "endpoint": self._path.parent.name}) for entry in entries]
+            named = [{**entry, "endpoint": self._path.parent.name} for entry in entries]
+            text = "".join(f"{for_journal(entry)}\n" for entry in named)
             with contextlib.suppress(OSError):
-                os.write(self._journal, "".join(f"{line}\n" for line in said).encode())
+                os.write(self._journal, text.encode())
 
     def _written(self, entry: Entry) -> Entry:
         at = datetime.fromtimestamp(entry["at"]).astimezone().isoformat(timespec="milliseconds")
@@ -217,19 +218,19 @@ class LogFile(logging.Handler):
     def _open(self) -> int:
         """Return the file's descriptor: of a new file, if the other is full or was deleted."""
         if self._fd is not None:
-            found = os.fstat(self._fd)
-            if found.st_nlink and found.st_size < FILE_BYTES:
+            status = os.fstat(self._fd)
+            if status.st_nlink and status.st_size < FILE_BYTES:
                 return self._fd
-            if found.st_nlink and os.path.samestat(found, self._path.stat()):
+            if status.st_nlink and os.path.samestat(status, self._path.stat()):
                 _turn_over(self._path)
             self._close()
         make_folder(self._path.parent)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK  # a FIFO has no reader
         self._fd = open_file(self._path, flags)
-        found = os.fstat(self._fd)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(self._fd)
+        if not stat.S_ISREG(status.st_mode):
             raise ValueError(f"{self._path} is no regular file")
-        self._is_torn = _ends_torn(self._path, found.st_size)
+        self._is_torn = _ends_torn(self._path, status.st_size)
         return self._fd
 
     def _close(self) -> None:
@@ -241,10 +242,10 @@ class LogFile(logging.Handler):
 def is_journal(fd: int) -> bool:
     """Tell whether a descriptor leads to systemd's journal.  Source: systemd.exec(5)."""
     try:
-        found = os.fstat(fd)
+        status = os.fstat(fd)
     except OSError:
         return False
-    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def _entry(record: logging.LogRecord, daemon: str) -> Entry:

@@ -67,8 +67,8 @@ def noted_projects() -> list[Path]:
         return []
     if not is_private(place):
         return []
-    found = {root for path in place.glob(f"*{SUFFIX}") if (root := _read(path)) is not None}
-    return sorted(found)
+    roots = {root for path in place.glob(f"*{SUFFIX}") if (root := _read(path)) is not None}
+    return sorted(roots)
 
 
 def _read(path: Path) -> Path | None:

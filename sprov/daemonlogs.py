@@ -68,13 +68,13 @@ def files_of(project: Project, name: str | None) -> list[Path]:
         SettingsError: No daemon of this name has logged.
     """
     folder = "*" if name is None else project.endpoint(name).stem
-    found = sorted(project.logs.glob(f"{folder}/*{SUFFIX}"))
-    if name is not None and not found:
+    paths = sorted(project.logs.glob(f"{folder}/*{SUFFIX}"))
+    if name is not None and not paths:
         names = sorted(path.name for path in project.logs.glob("*") if path.is_dir())
         raise SettingsError(
             f"no daemon {name!r} has logged here", f"There are: {', '.join(names) or 'none'}"
         )
-    return found
+    return paths
 
 
 def _open(path: Path) -> IO[bytes]:

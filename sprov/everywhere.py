@@ -26,7 +26,7 @@ ANSWER_S = 3.0
 ENDED, RUNNING, PARTLY = "ended", "running", "partly running"
 GONE = "gone without a word"
 SILENT = "does not answer: gone, or out of reach from here"
-TOLD = ("clients", "frames", "trouble")
+SHOWN = ("clients", "frames", "trouble")
 
 Row = dict[str, Any]
 Ask = Callable[[Endpoint], Row]
@@ -61,9 +61,9 @@ def collect_all() -> list[Row]:
         if not paths:
             rows.append({"project": str(root.parent), "state": state or "no daemon"})
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        facts = pool.map(_facts_of, [path for _, path in endpoints])
-        for (row, _), found in zip(endpoints, facts, strict=True):
-            row.update(found)
+        answers = pool.map(_facts_of, [path for _, path in endpoints])
+        for (row, _), facts in zip(endpoints, answers, strict=True):
+            row.update(facts)
     return rows
 
 
@@ -83,10 +83,10 @@ def _facts_of(path: Path) -> Row:
         endpoint = read_endpoint(path)
     except Error as exc:
         return {"state": f"can't be read: {exc}"}
-    tracker, told = _ask(endpoint, "tracker", partial(ask_status, timeout_s=ANSWER_S))
+    tracker, answer = _ask(endpoint, "tracker", partial(ask_status, timeout_s=ANSWER_S))
     manager, _ = _ask(endpoint, "manager", ask_manager)
     states = {"tracker": tracker, "manager": manager}
-    status = {key: told[key] for key in TOLD if key in told}
+    status = {key: answer[key] for key in SHOWN if key in answer}
     named = {state for state in states.values() if state != ENDED}
     return {
         "host": endpoint.host, "started": endpoint.started, **states, **status,

@@ -125,10 +125,10 @@ def measure(folder: Path) -> Disk:
     """Measure the disk of a journal, which may hang: not for the thread that serves."""
     try:
         n_bytes = sum(path.stat().st_size for path in folder.glob("[0-9]*"))
-        found = os.statvfs(folder)
+        space = os.statvfs(folder)
     except OSError:
         return Disk()
-    return Disk(n_bytes, found.f_bavail * found.f_frsize)
+    return Disk(n_bytes, space.f_bavail * space.f_frsize)
 
 
 def note_client(peer: Peer) -> None:

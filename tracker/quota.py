@@ -73,15 +73,15 @@ class Quota:
 
 def project_bytes(root: Path) -> int:
     """Return how much space the files under a project's root take; what vanishes does not count."""
-    met: set[tuple[int, int]] = set()
+    counted: set[tuple[int, int]] = set()
     n_bytes = 0
     for place, _, names in os.walk(root):
         for name in names:
             try:
-                found = os.lstat(os.path.join(place, name))  # noqa: PTH118
+                status = os.lstat(os.path.join(place, name))  # noqa: PTH118
             except OSError:
                 continue
-            if (found.st_dev, found.st_ino) not in met:
-                met.add((found.st_dev, found.st_ino))
-                n_bytes += found.st_blocks * BLOCK_BYTES
+            if (status.st_dev, status.st_ino) not in counted:
+                counted.add((status.st_dev, status.st_ino))
+                n_bytes += status.st_blocks * BLOCK_BYTES
     return n_bytes
