@@ -113,9 +113,9 @@ TOKENS = (
     Form(
         "telegram_token", ":AA", f"[0-9]{{8,10}}:AA{_WORD}{{32,33}}(?!{_WORD})", before="(?<![0-9])"
     ),
-    Form(
-        "discord_token", ".", f"[MNO]{_WORD}{{23,25}}[.]{_WORD}{{6}}[.]{_WORD}{{27,38}}",
-        before=f"(?<!{_WORD})",
+    _token(
+        "discord_token", "MD MT Mj Mz ND NT Nj Nz OD OT",
+        f"{_WORD}{{22,24}}[.]{_WORD}{{6}}[.]{_WORD}{{27,38}}",
     ),
     Form(
         "azure_client_secret", "Q~",
@@ -125,7 +125,9 @@ TOKENS = (
     _token("shopify_token", "shpat_ shpca_ shppa_ shpss_", f"{_HEX}{{32}}"),
     _token("digitalocean_token", "doo_v1_ dop_v1_ dor_v1_", f"{_HEX}{{64}}"),
     _token("databricks_token", "dapi", f"[0-9a-f]{{32}}(?:-[0-9])?{_END}"),
-    _token("doppler_token", "dp.pt. dp.st. dp.ct. dp.sa.", "[A-Za-z0-9._-]{40,60}"),
+    _token(
+        "doppler_token", "dp.pt. dp.st. dp.ct. dp.sa.", "(?:[a-z0-9_-]{1,30}[.])?[A-Za-z0-9]{40,44}"
+    ),
     _token("dynatrace_token", "dt0c01.", "[A-Za-z0-9]{24}[.][A-Za-z0-9]{64}"),
     _token("grafana_token", "glc_ glsa_", "[A-Za-z0-9+/_]{32,400}={0,3}"),
     _token("grafana_token", "eyJrIjoi", "[A-Za-z0-9]{70,400}={0,3}"),
@@ -133,7 +135,7 @@ TOKENS = (
     _token("vault_token", "s.", "[A-Za-z0-9]{24}" + _END),
     Form("terraform_token", ".atlasv1.", r"[A-Za-z0-9]{14}[.]atlasv1[.][A-Za-z0-9=_-]{60,70}"),
     _token("pulumi_token", "pul-", "[0-9a-f]{40}" + _END),
-    _token("planetscale_token", "pscale_tkn_ pscale_oauth_ pscale_pw_", "[A-Za-z0-9_=.-]{32,64}"),
+    _token("planetscale_token", "pscale_tkn_ pscale_oauth_ pscale_pw_", "[A-Za-z0-9_=-]{32,64}"),
     _token("postman_key", "PMAK-", f"{_HEX}{{24}}-{_HEX}{{34}}"),
     _token("newrelic_key", "NRAK- NRII- NRJS- NRRA-", "[A-Za-z0-9-]{19,42}"),
     _token("sentry_token", "sntryu_ sntrys_", "[A-Za-z0-9+/=_]{40,500}"),
@@ -144,7 +146,7 @@ TOKENS = (
     _token("prefect_token", "pnu_ pnb_", "[A-Za-z0-9]{36}"),
     _token("readme_key", "rdme_", "[A-Za-z0-9]{70}"),
     _token("sonar_token", "squ_ sqp_ sqa_", "[A-Za-z0-9]{40}"),
-    _token("typeform_token", "tfp_", "[A-Za-z0-9_.=-]{59}"),
+    _token("typeform_token", "tfp_", "[A-Za-z0-9_=-]{59}"),
     _token("duffel_token", "duffel_test_ duffel_live_", "[A-Za-z0-9_=-]{43}"),
     _token("shippo_token", "shippo_live_ shippo_test_", f"{_HEX}{{40}}"),
     _token(
@@ -169,7 +171,6 @@ TOKENS = (
     _token("artifactory_key", "AKC", "[A-Za-z0-9]{17,100}" + _END),
     _token("artifactory_key", "cmVmd", "[A-Za-z0-9]{59}" + _END),
     _token("adobe_secret", "p8e-", "[A-Za-z0-9]{32}" + _END),
-    _token("airtable_token", "pat", r"[A-Za-z0-9]{14}[.][0-9a-f]{64}"),
     _token("harness_key", "pat. sat.", f"{_WORD}{{22}}[.][A-Za-z0-9]{{24}}[.][A-Za-z0-9]{{20}}"),
     _token("clickhouse_key", "4b1d", "[A-Za-z0-9]{38}" + _END),
     _token("cloudflare_key", "v1.0-", "[0-9a-f]{24}-[0-9a-f]{146}"),
@@ -187,12 +188,10 @@ TOKENS = (
     ),
     _token("yandex_token", "AQVN", f"{_WORD}{{35,38}}{_END}"),
     _token("yandex_token", "t1.", "[A-Za-z0-9_-]{1,400}={0,2}[.][A-Za-z0-9_-]{86}={0,2}"),
-    _token("authress_key", "sc_ ext_ scauth_ authress_",
-        r"[A-Za-z0-9]{5,30}[.][A-Za-z0-9]{4,6}[.]acc[_-][A-Za-z0-9-]{10,32}[.][A-Za-z0-9+/_=-]{30,120}"),
     _token("dropbox_token", "sl.", f"{_WORD}{{130,152}}"),
     _token(
         "jwt", "ey",
-        r"[A-Za-z0-9][A-Za-z0-9_-]{8,4000}\.ey[A-Za-z0-9_/-]{9,8000}\.[A-Za-z0-9_/-]{8,2000}={0,2}",
+        r"[A-Za-z0-9][A-Za-z0-9_-]{17,4000}\.ey[A-Za-z0-9_/-]{9,8000}\.[A-Za-z0-9_/-]{8,2000}={0,2}",
     ),
     _token("jwt", "ZXlK", "[A-Za-z0-9+/_-]{60,8000}={0,2}"),
 )  # fmt: skip

@@ -51,9 +51,9 @@ _WORDS = bytes(
     for byte in range(256)
 )
 _LONG_WORD = b"a" * LONG_WORD
-_BEFORE, _FURTHER = 128, 8192
+_BEFORE, _FURTHER = 48, 256
 """Bytes before and behind a long word in which a token may have its hint, and its end."""
-_SIGNS = frozenset(bytes([sign]) for sign in b".:|%~=+")
+_SIGNS = frozenset(bytes([sign]) for sign in b".:|%~=")
 """What may be in a token before its long word."""
 _PLAIN_WORD = re.compile(rb"[0-9a-f-]+")
 """Digests and UUIDs."""
@@ -119,6 +119,8 @@ MARKERS = tuple(_markers())
 _HINTS = tuple((hint.encode(), form) for form in TOKENS for hint in form.hints)
 _INSIDE = re.compile(b"-us|_mmk")
 """Hints in the midst of a long word, or at its end; others begin a token."""
+_BEHIND = tuple((hint, form) for hint, form in _HINTS if re.search(rb"[^\w-]", hint))
+"""Hints behind whose sign a long word comes."""
 _SEPARATOR = re.compile(b"[_-]")
 
 
@@ -181,10 +183,10 @@ def _has_token(payload: bytes) -> bool:
         if word not in plain and not _PLAIN_WORD.fullmatch(word):
             if _MAY_BEGIN.match(word) and _begins(payload, at, word):
                 return True
-            if _INSIDE.search(word) and _has_form(payload, at, end):
+            if _INSIDE.search(word) and _has_form(payload, at, end, _HINTS):
                 return True
             plain.add(word)
-        if sign in _SIGNS and _has_form(payload, max(at - _BEFORE, 0), end):
+        if sign in _SIGNS and _ends(payload, at, end):
             return True
         at = find(_LONG_WORD, end)
     return False
@@ -200,11 +202,19 @@ def _begins(payload: bytes, at: int, word: bytes) -> bool:
     )
 
 
-def _has_form(payload: bytes, start: int, end: int) -> bool:
+def _ends(payload: bytes, at: int, end: int) -> bool:
+    """Tell whether a long word ends a token that begins before it."""
+    start = max(at - _BEFORE, 0)
+    before = payload[start : at + 2]
+    hints = tuple(each for each in _BEHIND if each[0] in before)
+    return bool(hints) and _has_form(payload, start, end, hints)
+
+
+def _has_form(payload: bytes, start: int, end: int, hints: tuple[tuple[bytes, Form], ...]) -> bool:
     near = payload[start:end]
     return any(
         hint in near and form.in_bytes.search(payload, start, end + _FURTHER)
-        for hint, form in _HINTS
+        for hint, form in hints
     )
 
 

@@ -90,7 +90,7 @@ BY_PLUGIN = {
     "Basic Auth Credentials": f"https://ada:{made(f'{KEY}{{12}}')}@host/path",
     "Cloudant Credentials": f"cloudant_password = '{made('[0-9a-f]{64}')}'",
     "Cloudant Credentials (URL)": f"https://ada:{made('[0-9a-f]{64}')}@ada.cloudant.com",
-    "Discord Bot Token": made(f"M{KEY}{{23}}[.]{KEY}{{6}}[.]{KEY}{{27}}"),
+    "Discord Bot Token": made(f"MT{KEY}{{22}}[.]{KEY}{{6}}[.]{KEY}{{27}}"),
     "GitHub Token": made(f"ghp_{KEY}{{36}}"),
     "GitLab Token": made(f"glpat-{KEY}{{20}}"),
     "Base64 High Entropy String": f"x = '{made(f'{KEY}{{48}}')}'",

@@ -366,6 +366,7 @@ ADVERSARIAL = (
     "a", "1", "a=", "a:", "- ", "--a ", "a='", 'a="', "://", "a://b:", "http://", "https://a1@",
     "eyJ", "eyJ.", "eyJaaaaaaaa.", "-----BEGIN ", "-----BEGIN A", "-----BEGIN PRIVATE KEY-----",
     "AKIA", "ghp_", "github_pat_", "glpat-", "hf_", "xoxb-", "https://hooks.slack.com/services/",
+    "MTaaaaaaaaaaaaaaaaaaaaaa.", "-u a1:b ", "Cookie: a=", "x_token=a1", "a=a,", "ey", "SKa", "pw=",
     "sk-", "_sk-", ".sk-a-", "sk-aa-", "AIza", "pypi-AgE", "Bearer ", "Bearer a", "Authorization: ",
     "Authorization: Basic ", "?sig=", "?signature=[", "password=,", "token", "key", "pass",
     "[redacted:",
