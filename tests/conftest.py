@@ -7,9 +7,11 @@ from collections.abc import Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import harness
 import pytest
 from disks import build, missing_compiler
-from harness import MPIRUN, Site, lack, usual_signals
+from forkserver import ForkServer
+from harness import MPIRUN, SCRIPT, Site, lack, usual_signals
 from hypothesis import HealthCheck, settings
 from machine import Machine
 from reaper import Reaper
@@ -58,15 +60,20 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 def cpu_s() -> float:
-    """Return the CPU seconds of this process and of all that it waited for."""
-    return sum(os.times()[:4])
+    """Return the CPU seconds of this process, of all that it waited for, and of commands."""
+    return sum(os.times()[:4]) + (harness.warm.children_s if harness.warm else 0.0)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_left() -> Iterator[None]:
     """What tests start ends with them, even if they are killed; what they forget is a failure."""
     reaper = Reaper()
-    yield
+    if not os.environ.get("SPROV_TEST_COLD"):
+        harness.warm = ForkServer(SCRIPT)
+    with usual_signals():
+        yield
+    if harness.warm is not None:
+        harness.warm.close()
     assert reaper.close() == []
 
 
@@ -76,13 +83,6 @@ def usual_umask() -> Iterator[None]:
     os.umask(0o022)
     yield
     os.umask(0o022)
-
-
-@pytest.fixture
-def signals() -> Iterator[None]:
-    """What is started takes the signals of a terminal, even where the tests ignore them."""
-    with usual_signals():
-        yield
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
+from forkserver import ForkServer
 
 from pllib.project import Endpoint, Project, read_endpoint
 
@@ -89,6 +90,10 @@ def usual_signals() -> Iterator[None]:
     finally:
         for number in ignored:
             signal.signal(number, signal.SIG_IGN)
+
+
+warm: ForkServer | None = None
+"""Runs commands, if there is one."""
 
 
 class Site:
@@ -183,10 +188,13 @@ class Site:
 
     def attempt(self, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
         """Run the command, whatever comes of it."""
+        command, environment = self.command(*arguments), self.environment(**extra)
+        if warm is not None and warm.takes(command, environment):
+            return warm.run(command, self.folder, environment, self.timeout_s)
         return subprocess.run(
-            self.command(*arguments),
+            command,
             cwd=self.folder,
-            env=self.environment(**extra),
+            env=environment,
             text=True,
             capture_output=True,
             timeout=self.timeout_s,

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from harness import MPIRUN, PROGRAMS, TIMEOUT_S, TRANSFORMATIONS, Site, lack, usual_signals
+from harness import MPIRUN, PROGRAMS, TIMEOUT_S, TRANSFORMATIONS, Site, lack
 
 pytestmark = pytest.mark.timeout(3600)
 """The first test waits for all programs; each of them has a limit of its own."""
@@ -126,7 +126,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def ends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ends]:
-    with usual_signals(), Site(tmp_path_factory.mktemp("ends")) as site:
+    with Site(tmp_path_factory.mktemp("ends")) as site:
         site.serve()
         yield Ends(site)
 

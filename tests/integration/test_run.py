@@ -396,7 +396,7 @@ def test_staging_into_shared_memory_is_recorded(site: Site):
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def test_each_signal_reaches_it_once(site: Site, signals: None):
+def test_each_signal_reaches_it_once(site: Site):
     process = start(site, SCRIPT, "run", "--", sys.executable, "-c", COUNTING)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -411,7 +411,7 @@ def test_each_signal_reaches_it_once(site: Site, signals: None):
     assert (status, rest) == (-signal.SIGQUIT, "")
 
 
-def test_what_is_typed_reaches_it_once(site: Site, signals: None):
+def test_what_is_typed_reaches_it_once(site: Site):
     pid, terminal = pty.fork()
     if pid == 0:
         command = [SCRIPT, "run", "--", sys.executable, "-c", COUNTING]
