@@ -29,6 +29,7 @@ SCRIPT = str(Path(sys.executable).with_name("sprov"))
 MPIRUN = Path(sys.executable).with_name("mpirun")
 TIMEOUT_S = 300.0
 """The longest that anything may take; generous, for a machine that is busy with other things."""
+LONGEST_PAUSE_S = 1.0
 CLOSE_S = 60.0
 """For daemons that are told to end; then they are killed."""
 TRANSFORMATIONS = "?a a provml:DataTransformationExecution"
@@ -65,13 +66,19 @@ def require_mpi() -> None:
 def wait_until(
     condition: Callable[[], Any], timeout_s: float = TIMEOUT_S, every_s: float = 0.02
 ) -> Any:
-    """Poll until `condition` returns something true, and return that."""
+    """Poll until `condition` returns something true, and return that.
+
+    Between looks it waits for `every_s`, and for twice as long as a look takes: commands that poll
+    would else take the processor from what they wait for.
+    """
     deadline = time.monotonic() + timeout_s
     while True:
+        began = time.monotonic()
         if found := condition():
             return found
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(every_s)
+        now = time.monotonic()
+        assert now < deadline, "it did not happen in time"
+        time.sleep(max(every_s, min(2 * (now - began), LONGEST_PAUSE_S)))
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Open sessions and print what they are: a line of JSON for each (study, run, rank, size).
 
-ranks.py [--rank0 STUDY] [--fail-first] [--torch PORT] [--spawn N] [--pool N] [--given] STUDY...
+ranks.py [--rank0 STUDY] [--fail-first] [--torch PORT] [--spawn N] [--fork] [--pool N] [--given]
+         STUDY...
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pllib
 from pllib import late
@@ -30,13 +32,13 @@ def show(study: str, **given: int) -> None:
 
 def in_group(local_rank: int, arguments: argparse.Namespace) -> None:
     """Join a process group: over all tasks of a job step, if this is in one."""
-    import torch.distributed as dist
-
     task, tasks = (int(os.environ.get(f"SLURM_{name}", "0")) for name in ("PROCID", "NTASKS"))
     rank, size = local_rank + task * arguments.spawn, arguments.spawn * max(tasks, 1)
     if arguments.given:
         show(arguments.studies[0], rank=rank, size=size)
         return
+    import torch.distributed as dist
+
     address = f"tcp://127.0.0.1:{arguments.torch}"
     if arguments.late:
         with pllib.open(study="late", mode="offline", settings={"flush_age_s": 0.05}) as session:
@@ -51,9 +53,12 @@ def in_group(local_rank: int, arguments: argparse.Namespace) -> None:
     dist.destroy_process_group()
 
 
-def spawn(n: int, work: Callable[..., None], *arguments: object) -> None:
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=work, args=(n, *arguments)) for n in range(n)]
+def spawn(work: Callable[..., None], arguments: argparse.Namespace) -> None:
+    """Start processes, anew as `torch.multiprocessing.spawn` does, or as forks with PyTorch."""
+    if arguments.fork:
+        import torch.distributed  # noqa: F401
+    context: Any = multiprocessing.get_context("fork" if arguments.fork else "spawn")
+    workers = [context.Process(target=work, args=(n, arguments)) for n in range(arguments.spawn)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -84,6 +89,7 @@ def main() -> None:
     parser.add_argument("--fail-first", action="store_true", help="an open that fails, on rank 0")
     parser.add_argument("--torch", type=int, help="port of a process group")
     parser.add_argument("--spawn", type=int, default=0, help="ranks to spawn")
+    parser.add_argument("--fork", action="store_true", help="spawn by fork")
     parser.add_argument("--given", action="store_true", help="spawned ranks say who they are")
     parser.add_argument("--late", action="store_true", help="open before they know")
     parser.add_argument("--pool", type=int, default=0, help="workers of a pool")
@@ -97,7 +103,7 @@ def main() -> None:
     if arguments.rank0 and is_first:
         show(arguments.rank0)
     if arguments.spawn:
-        spawn(arguments.spawn, in_group, arguments)
+        spawn(in_group, arguments)
     elif arguments.pool:
         with ProcessPoolExecutor(arguments.pool) as pool:
             list(pool.map(show, arguments.studies))
