@@ -64,11 +64,22 @@ class Handles(Mapping[str, Handle]):
         return sum(1 for _ in self)
 
 
-class Made(msgspec.Struct, eq=False, gc=False):
+class Mapped:
+    """Methods of Mapping for a Struct, which can't be derived from it: its metaclass is another."""
+
+    __slots__ = ()
+
+    __contains__ = Mapping.__contains__
+    keys = Mapping.keys
+    values = Mapping.values
+    items = Mapping.items
+    get = Mapping.get
+
+
+class Made(Mapped, msgspec.Struct, eq=False, gc=False):
     """The mapping that a transformation returns: it finds handles when they are asked for.
 
-    `generated` is called for its effect nearly always, so this is what C makes in 40 ns.  A Struct
-    can't be derived from Mapping, whose metaclass is another.
+    `generated` is called for its effect nearly always, so this is what C makes in 40 ns.
     """
 
     _step: Transformation
@@ -81,12 +92,6 @@ class Made(msgspec.Struct, eq=False, gc=False):
 
     def __len__(self) -> int:
         return len(self._step.handles())
-
-    __contains__ = Mapping.__contains__
-    keys = Mapping.keys
-    values = Mapping.values
-    items = Mapping.items
-    get = Mapping.get
 
 
 Mapping.register(Made)

@@ -18,6 +18,7 @@ import msgspec
 
 from .data import Handle
 from .foreign import is_theirs
+from .handles import Mapped
 from .nesting import as_index, each_index
 from .objects import described
 from .words import as_text
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class OffHandles(msgspec.Struct, eq=False, gc=False):
+class OffHandles(Mapped, msgspec.Struct, eq=False, gc=False):
     """What `generated` returns: handles that stand for nothing, by the names that it was given."""
 
     given: Any
@@ -46,12 +47,6 @@ class OffHandles(msgspec.Struct, eq=False, gc=False):
 
     def _names(self) -> dict[str, None]:
         return dict.fromkeys(map(as_text, self.given))
-
-    __contains__ = Mapping.__contains__
-    keys = Mapping.keys
-    values = Mapping.values
-    items = Mapping.items
-    get = Mapping.get
 
 
 Mapping.register(OffHandles)

@@ -99,6 +99,23 @@ def served(site: Site) -> Site:
     return site
 
 
+@pytest.fixture
+def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the sessions go that the test itself opens."""
+    monkeypatch.setenv("SPROV_DIR", str(tmp_path / ".sprov"))
+    monkeypatch.setenv("SPROV_MODE", "offline")
+    return tmp_path / ".sprov" / "spool"
+
+
+@pytest.fixture(scope="session")
+def not_finite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A stored run with numbers that are not finite, to be read."""
+    with Site(tmp_path_factory.mktemp("numbers")) as made:
+        made.run("not_finite.py", SPROV_MODE="offline")
+        made.sprov("ingest")
+        yield made
+
+
 @pytest.fixture(scope="session")
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library of a disk that fails and loses what was not synced; in CI it must be built."""

@@ -35,13 +35,6 @@ from pllib.records import (
 )
 
 
-@pytest.fixture
-def spool(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("SPROV_DIR", str(tmp_path / ".sprov"))
-    monkeypatch.setenv("SPROV_MODE", "offline")
-    return tmp_path / ".sprov" / "spool"
-
-
 def records(spool: Path) -> list[AnyRecord]:
     """Return all records of all logs but contexts and signatures, checking each log's own count."""
     found: list[AnyRecord] = []

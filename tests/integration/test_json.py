@@ -68,29 +68,22 @@ def test_all_commands_that_print_json_are_tried_here():
     assert {name for name, command in commands(cli) if has_json(command)} == set(COMMANDS)
 
 
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    made = Site(tmp_path_factory.mktemp("numbers"))
-    made.run("not_finite.py", SPROV_MODE="offline")
-    made.sprov("ingest")
-    yield made
-    made.close()
-
-
 @pytest.mark.parametrize("name", COMMANDS)
-def test_what_a_command_prints_as_json_is_json(recorded: Site, name: str):
+def test_what_a_command_prints_as_json_is_json(not_finite: Site, name: str):
     for arguments in COMMANDS[name]:
         command = [*name.split(), *arguments, "--format", "json"]
         if name in MAY_FAIL:
-            printed = recorded.attempt(*command).stdout
+            printed = not_finite.attempt(*command).stdout
         else:
-            printed = recorded.sprov(*command)
+            printed = not_finite.sprov(*command)
         assert parse(printed) not in (None, "")
 
 
-def test_every_named_question_is_answered_in_json(recorded: Site, monkeypatch: pytest.MonkeyPatch):
+def test_every_named_question_is_answered_in_json(
+    not_finite: Site, monkeypatch: pytest.MonkeyPatch
+):
     """With its defaults, and with what it needs."""
-    monkeypatch.setenv("SPROV_DIR", str(recorded.project.root))
+    monkeypatch.setenv("SPROV_DIR", str(not_finite.project.root))
     given = {"run": "@last", "other": "@last", "file": "out.txt", "name": "loss", "measure": "gain"}
     n_answered = 0
     for named in catalog().values():
@@ -105,12 +98,12 @@ def test_every_named_question_is_answered_in_json(recorded: Site, monkeypatch: p
     assert n_answered > 60
 
 
-def test_prov_json_is_json(recorded: Site):
-    parse(recorded.sprov("export", "@last", "--format", "prov-json"))
+def test_prov_json_is_json(not_finite: Site):
+    parse(not_finite.sprov("export", "@last", "--format", "prov-json"))
 
 
-def test_numbers_that_json_lacks_are_told_apart(recorded: Site):
-    points = parse(recorded.sprov("metrics", "@last", "loss", "--format", "json"))
+def test_numbers_that_json_lacks_are_told_apart(not_finite: Site):
+    points = parse(not_finite.sprov("metrics", "@last", "loss", "--format", "json"))
     assert [point["value"] for point in points] == [1.0, "NaN", "Infinity"]
 
 

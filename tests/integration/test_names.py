@@ -29,13 +29,6 @@ from pllib.records import (
 )
 
 
-@pytest.fixture
-def spool(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("SPROV_DIR", str(tmp_path / ".sprov"))
-    monkeypatch.setenv("SPROV_MODE", "offline")
-    return tmp_path / ".sprov" / "spool"
-
-
 def steps(spool: Path) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Return what transformations used and generated, in order."""
     found: list[tuple[int, dict[str, Any], dict[str, Any]]] = []

@@ -5,22 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import rdflib
 from harness import Site
-
-
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    made = Site(tmp_path_factory.mktemp("output"))
-    made.run("not_finite.py", SPROV_MODE="offline")
-    made.sprov("ingest")
-    yield made
-    made.close()
 
 
 def is_svg(path: Path) -> bool:
@@ -56,10 +47,10 @@ def is_graph(path: Path, form: str) -> bool:
     ],
 )
 def test_the_ending_says_the_format(
-    recorded: Site, command: str, name: str, holds: Callable[[Path], bool]
+    not_finite: Site, command: str, name: str, holds: Callable[[Path], bool]
 ):
-    recorded.sprov(*command.split(), "-o", name)
-    assert holds(recorded.folder / name)
+    not_finite.sprov(*command.split(), "-o", name)
+    assert holds(not_finite.folder / name)
 
 
 @pytest.mark.parametrize(
@@ -77,11 +68,11 @@ def test_the_ending_says_the_format(
         ("export @last -o no.ttl --format nquads", "is turtle by its ending"),
     ],
 )
-def test_an_ending_that_says_none_or_another_is_refused(recorded: Site, command: str, said: str):
-    assert said in recorded.sprov(*command.split(), status=2)
-    assert not list(recorded.folder.glob("no*"))
+def test_an_ending_that_says_none_or_another_is_refused(not_finite: Site, command: str, said: str):
+    assert said in not_finite.sprov(*command.split(), status=2)
+    assert not list(not_finite.folder.glob("no*"))
 
 
-def test_a_format_that_is_given_needs_no_ending(recorded: Site):
-    recorded.sprov("lineage", "out.txt", "--format", "json", "-o", "given")
-    assert is_json(recorded.folder / "given")
+def test_a_format_that_is_given_needs_no_ending(not_finite: Site):
+    not_finite.sprov("lineage", "out.txt", "--format", "json", "-o", "given")
+    assert is_json(not_finite.folder / "given")
