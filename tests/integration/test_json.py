@@ -32,6 +32,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "slurm template": [["--list"]],
     "slurm doctor": [[]],
     "slurm sync": [],  # without Slurm there is nothing to print: tests/cluster
+    "log daemons": [],  # prints a JSON object a line: test_daemon_logs.py
 }
 MAY_FAIL = ("slurm doctor",)
 """What it says of this machine is not what is tested."""
