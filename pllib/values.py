@@ -38,6 +38,7 @@ LARGE_BYTES = 1 << 20
 MANY_ITEMS = 64 << 10
 """A container of more is large."""
 END_BYTES, END_ITEMS = 64 << 10, 512
+OUTLINE_ITEMS = 8
 MAX_DEPTH = 32
 SCALARS = frozenset({bool, float, int, type(None)})
 
@@ -233,10 +234,28 @@ def _ends(value: Any) -> str | None:
     if isinstance(value, str | bytes | bytearray):
         return digest(encode_one([value[:END_BYTES], value[-END_BYTES:]], LARGE_BYTES))
     if isinstance(value, list | tuple):
-        return digest(encode_one([*value[:END_ITEMS], *value[-END_ITEMS:]]))
-    if isinstance(value, dict):
-        return digest(encode_one(dict(islice(value.items(), END_ITEMS))))
-    return None
+        ends: Any = [*value[:END_ITEMS], *value[-END_ITEMS:]]
+    elif isinstance(value, dict):
+        ends = dict(islice(value.items(), END_ITEMS))
+    else:
+        return None
+    if are_small([ends]):
+        return digest(encode_one(ends))
+    items = chain.from_iterable(ends.items()) if isinstance(ends, dict) else ends
+    return digest(encode_list([_outline(item) for item in items]))
+
+
+def _outline(item: Any) -> Any:
+    """Return type, length and plain ends of what may be large: nested, its ends are large, too."""
+    if type(item) in SCALARS:
+        return item
+    ends: Any = None
+    if isinstance(item, str | bytes | bytearray):
+        ends = _ends(item)
+    elif isinstance(item, list | tuple):
+        ends = [*item[:OUTLINE_ITEMS], *item[-OUTLINE_ITEMS:]]
+        ends = ends if SCALARS.issuperset(map(type, ends)) else None
+    return [type_name(type(item)), length_of(item), ends]
 
 
 def _described(value: Any, reason: str, longest: int, mark: str | None = None) -> bytes:

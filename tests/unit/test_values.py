@@ -252,6 +252,30 @@ def test_large_values_are_not_encoded_before_they_are_described(make):
     assert isinstance(one, dict) or found[0].digest != decode_values(encode_list([other]))[0].digest
 
 
+def described_of(value: object) -> Described:
+    found = keep(value)
+    assert isinstance(found, Described)
+    return found
+
+
+def test_large_values_that_are_nested_are_told_apart_by_their_ends():
+    zeros, ones = [0.0] * 100_000, [1.0] * 100_000
+    texts = "x" * 9_000_000, "y" * 9_000_000
+    values = [
+        [zeros, ones], [ones, zeros], [zeros, zeros], [zeros], {"a": zeros}, {"a": ones},
+        {"b": ones}, [texts[0], zeros], [texts[1], zeros], [[zeros], [ones]], [[zeros], [ones], 1],
+    ]  # fmt: skip
+    kept = [described_of(value) for value in values]
+    assert {each.reason for each in kept} == {"too long; its ends are digested"}
+    assert len({(each.type, each.length, each.digest) for each in kept}) == len(values)
+
+
+def test_a_list_in_itself_is_described_without_a_look_at_all_of_it():
+    wide: list = []
+    wide.extend([wide] * 100)
+    assert described_of(wide).reason == "too long; its ends are digested"
+
+
 def test_cycles_and_deep_nesting_end():
     wide: list = []
     wide.extend([wide] * 100)
