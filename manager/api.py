@@ -23,6 +23,7 @@ from pllib.linked import WIRE_VERSION, Accepted, batch_version, decode_batch
 
 from . import metrics, resources
 from .answering import DEFAULT_TIMEOUT_S, Answering, accepted
+from .description import describe_service
 from .problems import add_problems, describe, problem
 from .protection import METRICS_PATH
 from .store.described import Trace
@@ -102,29 +103,44 @@ def make_app(
 
     @app.get("/sparql")
     async def sparql_get(
-        request: Request, query: str, timeout: Timeout = DEFAULT_TIMEOUT_S
+        request: Request,
+        query: str = "",
+        timeout: Timeout = DEFAULT_TIMEOUT_S,
+        inferred: bool = False,
     ) -> Response:
-        """Answer a query, as the SPARQL 1.1 Protocol says."""
-        return _sparql(request, {"query": [query], **_many(request.url.query)}, timeout)
+        """Answer a query, as the SPARQL 1.1 Protocol says; without one describe the service."""
+        given = _many(request.url.query)
+        if not given.keys() - {"timeout", "inferred"}:
+            endpoint = str(request.url.replace(query=""))
+            return Response(describe_service(endpoint), media_type="text/turtle")
+        return _sparql(request, {"query": [query], **given}, timeout, inferred=inferred)
 
     @app.post("/sparql")
-    async def sparql_post(request: Request, timeout: Timeout = DEFAULT_TIMEOUT_S) -> Response:
-        """Answer a query that is posted directly or as a form."""
+    async def sparql_post(
+        request: Request, timeout: Timeout = DEFAULT_TIMEOUT_S, inferred: bool = False
+    ) -> Response:
+        """Answer a query that is posted directly or as a form.
+
+        With `inferred` of what follows from what is stored, too.
+        """
         try:
             body = (await request.body()).decode()
         except UnicodeDecodeError as exc:
             return problem(400, f"the query is not UTF-8: {exc.reason} at byte {exc.start}", "")
         if request.headers.get("content-type", "").startswith("application/sparql-query"):
-            return _sparql(request, {**_many(request.url.query), "query": [body]}, timeout)
-        return _sparql(request, _many(body), timeout)
+            given = {**_many(request.url.query), "query": [body]}
+            return _sparql(request, given, timeout, inferred=inferred)
+        return _sparql(request, _many(body), timeout, inferred=inferred)
 
-    def _sparql(request: Request, given: dict[str, list[str]], timeout: float) -> Response:
+    def _sparql(
+        request: Request, given: dict[str, list[str]], timeout: float, *, inferred: bool
+    ) -> Response:
         if given.keys() & {"default-graph-uri", "named-graph-uri"}:
             return problem(400, "no graph can be named", "Queries read this store, which is one")
         query = given.get("query", [""])[0]
         if not query:
             return problem(400, "no query", "Post one as application/sparql-query, or as a form")
-        return Answering(workers, Sparql(query, accepted(request)), timeout)
+        return Answering(workers, Sparql(query, accepted(request), inferred), timeout)
 
     @app.get("/v1/runs")
     async def runs(timeout: Timeout = DEFAULT_TIMEOUT_S) -> Response:

@@ -36,6 +36,11 @@ DIRECTIONS: tuple[Literal["up"], Literal["down"]] = ("up", "down")
 @click.option(
     "--format", "form", type=click.Choice(["table", *MEDIA]), default="table", show_default=True
 )
+@click.option(
+    "--inferred",
+    is_flag=True,
+    help="Add classes and labels of values, times of runs and attempts, superclasses.",
+)
 @click.option("--live", is_flag=True, help="Wait for all that the tracker has by now.")
 @job_option
 @click.option("--timeout", default=30.0, show_default=True, help="Seconds.")
@@ -44,6 +49,7 @@ def query(
     source: Any,
     runs: tuple[str, ...],
     form: str,
+    inferred: bool,
     live: bool,
     timeout: float,
     job: str | None,
@@ -64,7 +70,7 @@ def query(
         raise click.UsageError("Give a query, or -f FILE.")
     one = runs[0] if runs else None
     asked = engine_for(one, timeout_s=timeout, live=live, job=job)
-    _print_answer(asked, _bind_runs(asked, text, runs), form)
+    _print_answer(asked, _bind_runs(asked, text, runs), form, inferred=inferred)
 
 
 def _bind_runs(asked: Engine, text: str, runs: tuple[str, ...]) -> str:
@@ -76,9 +82,9 @@ def _bind_runs(asked: Engine, text: str, runs: tuple[str, ...]) -> str:
     return bind_variable(text, "run", [find_run(asked, run)["run"] for run in runs])
 
 
-def _print_answer(asked: Engine, text: str, form: str) -> None:
+def _print_answer(asked: Engine, text: str, form: str, *, inferred: bool) -> None:
     formats = ["json", "turtle"] if form == "table" else [form]
-    with asked.stream(text, formats) as (media, pieces):
+    with asked.stream(text, formats, inferred=inferred) as (media, pieces):
         if form != "table" or media != MEDIA["json"]:
             for piece in pieces:
                 sys.stdout.buffer.write(piece)

@@ -80,20 +80,23 @@ class Engine:
             return media, b"".join(pieces)
 
     @contextlib.contextmanager
-    def stream(self, query: str, formats: list[str]) -> Iterator[Answer]:
+    def stream(self, query: str, formats: list[str], *, inferred: bool = False) -> Iterator[Answer]:
         """Give media type and serialised answer, in pieces as they come; to leave stops the query.
+
+        Args:
+            inferred: Of what follows from what is stored, too (`manager.store.inference`).
 
         Raises:
             QueryError: As `answer`; also amid the pieces, which are then not all.
             UnavailableError: There is nothing to ask.
         """
         if self.endpoint is not None:
-            with self._ask_manager(self.endpoint, query, formats) as answer:
+            with self._ask_manager(self.endpoint, query, formats, inferred) as answer:
                 yield answer
             return
         from manager.store.questions import Sparql
 
-        with self._ask_snapshot(Sparql(query, formats)) as answer:
+        with self._ask_snapshot(Sparql(query, formats, inferred)) as answer:
             yield answer
 
     def lineage(self, asked: Trace) -> bytes:
@@ -193,12 +196,15 @@ class Engine:
             wait_until_visible(self.endpoint)
 
     @contextlib.contextmanager
-    def _ask_manager(self, endpoint: Endpoint, query: str, formats: list[str]) -> Iterator[Answer]:
+    def _ask_manager(
+        self, endpoint: Endpoint, query: str, formats: list[str], inferred: bool
+    ) -> Iterator[Answer]:
         headers = {
             "Accept": ", ".join(MEDIA[name] for name in formats),
             "Content-Type": "application/sparql-query",
         }
-        path = f"/sparql?{urlencode({'timeout': self.timeout_s})}"
+        asked = {"timeout": self.timeout_s, **({"inferred": "true"} if inferred else {})}
+        path = f"/sparql?{urlencode(asked)}"
         connection = managers.connect(endpoint, self.timeout_s + LATE_S)
         try:
             body = query.encode()

@@ -13,7 +13,7 @@ from .constraints import CONSTRAINTS, CYCLE, Broken, Constraint, broken, cycles
 from .engine import Engine
 from .forms import Forms, Statements
 from .membership import stream_graph
-from .rules import complete
+from .rules import completed
 
 if TYPE_CHECKING:
     from rdflib import Graph
@@ -101,7 +101,7 @@ def _slice(said: Statements, groups: dict[int, list[bytes]]) -> Graph:
     from rdflib import Graph
 
     lines = {line for nodes in groups.values() for line in said.around(nodes[0])}
-    return complete(Graph().parse(data=b"".join(sorted(lines)), format="nt"))
+    return Graph().parse(data=completed(b"".join(sorted(lines))), format="nt")
 
 
 def _violations(graph: Graph, nodes: Container[str]) -> set[tuple[str, str, str, str]]:

@@ -13,6 +13,7 @@ from pllib.identity import ID_BASE
 
 from .answer import answer, select
 from .described import Trace, lineage
+from .inference import inferred
 from .replying import Reply
 from .runs import list_runs
 from .show import Show, products, show
@@ -21,6 +22,8 @@ from .show import Show, products, show
 class Sparql(msgspec.Struct, array_like=True, tag="sparql"):
     query: str
     formats: list[str]
+    inferred: bool = False
+    """Of what follows from what is stored, too."""
 
 
 class Points(msgspec.Struct, array_like=True, tag="points"):
@@ -50,7 +53,8 @@ def reply(store: ox.Store, question: Question, to: Reply) -> None:
         QueryError: The question is wrong, refused, or its answer too large.
     """
     if isinstance(question, Sparql):
-        answer(store, question.query, question.formats, to)
+        asked = inferred(store) if question.inferred else store
+        answer(asked, question.query, question.formats, to)
         return
     to.begin(JSON)
     to.write(msgspec.json.encode(_found(store, question)))

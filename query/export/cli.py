@@ -81,7 +81,8 @@ def _say_left_out(n_derivations: int) -> None:
 
 
 def _graph(asked: Engine, iri: str, *, stored: bool) -> Graph:
-    from .graph import Graph, completed
+    from ..rules import completed
+    from .graph import Graph
 
     ntriples = b"".join(_pieces(asked, iri))
     return Graph(iri, ntriples if stored else completed(ntriples))

@@ -75,22 +75,6 @@ class Graph:
                     yield ox.Triple(node, ox.NamedNode(predicate), term)
 
 
-def completed(ntriples: bytes) -> bytes:
-    """Return a graph with what follows from it by `query.rules`, as N-Triples."""
-    import rdflib
-
-    from ..rules import complete
-
-    kept = rdflib.NORMALIZE_LITERALS
-    rdflib.NORMALIZE_LITERALS = False  # lexical forms are the store's, and stay
-    try:
-        graph = rdflib.Graph().parse(data=ntriples.decode(), format="nt")
-        complete(graph)
-        return graph.serialize(format="nt", encoding="utf-8")
-    finally:
-        rdflib.NORMALIZE_LITERALS = kept
-
-
 def turtle(triples: Iterable[ox.Triple]) -> bytes:
     return _serialised(triples, ox.RdfFormat.TURTLE)
 

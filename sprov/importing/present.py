@@ -9,8 +9,9 @@ import pyoxigraph as ox
 from pllib.project import Project
 from query.engine import find_engine
 from query.export.associations import split
-from query.export.graph import completed, iri
+from query.export.graph import iri
 from query.membership import describe
+from query.rules import completed
 
 from .statements import Statement
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from harness import Site
 
 SLURM = {
@@ -58,6 +60,39 @@ def test_everything_that_happened_says_who_did_it_in_terms_of_prov_o_alone(site:
           FILTER NOT EXISTS { ?s sprov:watermark ?n } FILTER NOT EXISTS { ?s prov:value ?v }
           FILTER NOT EXISTS { ?s a ?class FILTER(STRSTARTS(STR(?class), STR(prov:))) } }""")
     assert untyped == []
+
+
+INFERRED = """
+SELECT ?class (COUNT(DISTINCT ?s) AS ?n) (SAMPLE(?label) AS ?one) {
+  ?s a ?class . VALUES ?class { provml:AttributeValue sprov:Attempt provml:BaseLearningStage
+    provml:LearningExperimentExecution sprov:Collective }
+  OPTIONAL { ?s rdfs:label ?label FILTER(?class = provml:AttributeValue) }
+  FILTER(?class IN (provml:AttributeValue, provml:BaseLearningStage) || EXISTS {
+    ?s prov:startedAtTime ?from ; prov:endedAtTime ?to FILTER(?from <= ?to) })
+} GROUP BY ?class ORDER BY ?class"""
+
+
+def test_what_is_not_stored_is_inferred_when_asked_for(site: Site):
+    """Classes and labels of values, times of wholes, superclasses."""
+    site.run("training.py", ranks=2)
+    site.sprov("ingest")
+    times = """SELECT (MIN(?s) AS ?from) (MAX(?e) AS ?to) {
+      ?a a %s ; prov:startedAtTime ?s ; prov:endedAtTime ?e }"""
+    assert site.select(INFERRED) == []
+    found = json.loads(site.sprov("query", "--inferred", INFERRED, "--format", "json"))
+    rows = {row["class"]["value"].rpartition("#")[2]: row for row in found["results"]["bindings"]}
+    n_values = site.count("?v prov:value ?x ; provml:ofAttribute ?at")
+    assert int(rows["AttributeValue"]["n"]["value"]) == n_values > 4
+    assert " = " in rows["AttributeValue"]["one"]["value"]
+    for name in ("Attempt", "LearningExperimentExecution"):
+        assert rows[name]["n"]["value"] == "1"
+    assert int(rows["Collective"]["n"]["value"]) == site.count("?c a sprov:Collective")
+    assert int(rows["BaseLearningStage"]["n"]["value"]) >= 1
+    (ranks,) = site.select(times % "provml:WorkflowExecution")
+    run = site.sprov(
+        "query", "--inferred", times % "provml:LearningExperimentExecution", "--format", "csv"
+    )
+    assert run.split() == ["from,to", f"{ranks['from']},{ranks['to']}"]
 
 
 def test_ranks_act_for_a_user_who_follows_an_experiment_of_a_study(site: Site):

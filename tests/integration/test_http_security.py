@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyoxigraph as ox
 import pytest
 from harness import Site
 
@@ -351,10 +352,30 @@ def test_every_answer_is_hardened_and_says_nothing_of_internals(door: Door):
 
 
 def test_refusals_say_what_is_wrong_and_what_to_do(door: Door):
-    for path in ("/v1/runs/none", "/v1/runs/none/lineage?depth=-1", "/sparql"):
+    for path in ("/v1/runs/none", "/v1/runs/none/lineage?depth=-1", "/sparql?inferred=maybe"):
         answer = door.ask("GET", path)
         assert answer.status == 422
         assert set(json.loads(answer.body)) == {"error", "hint"}
+
+
+def test_the_service_describes_itself_and_what_it_infers(door: Door):
+    answer = door.ask("GET", "/sparql")
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/turtle; charset=utf-8")
+    said = {
+        (quad.predicate.value.rpartition("#")[2], quad.object.value)
+        for quad in ox.parse(input=answer.body, format=ox.RdfFormat.TURTLE)
+        if not isinstance(quad.object, ox.BlankNode)
+    }
+    endpoints = sorted(value for name, value in said if name == "endpoint")
+    assert [end.partition("/sparql")[2] for end in endpoints] == ["", "?inferred=true"]
+    assert (
+        "supportedLanguage",
+        "http://www.w3.org/ns/sparql-service-description#SPARQL11Query",
+    ) in said
+    query = "query=ASK%20%7B%7D"
+    for path in (f"/sparql?{query}", f"/sparql?inferred=true&{query}"):
+        assert door.ask("GET", path).status == 200
+    assert door.ask("GET", "/sparql?default-graph-uri=x").status == 400
 
 
 def test_an_answer_that_could_be_cut_unseen_is_not_given(door: Door):

@@ -62,6 +62,9 @@ def contents(root: Path) -> dict[Path, bytes]:
 def test_a_store_answers_as_it_did(earlier: Earlier):
     before = contents(earlier.root)
     assert earlier.answers() == {name: earlier.told[name] for name in (*QUERIES, "metrics")}
+    associated = "ASK { ?a a provml:TrainingExecution ; prov:wasAssociatedWith ?who }"
+    answers = [earlier.site.sprov("query", *way, associated) for way in ([], ["--inferred"])]
+    assert [answer.strip() for answer in answers] == ["no", "yes"]
     assert contents(earlier.root) == before
 
 
