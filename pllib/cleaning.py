@@ -29,7 +29,7 @@ from .records import (
     UNDECODABLE,
     decode_raws,
 )
-from .redaction import MARK, Redactor, mark, redact
+from .redaction import MARK, Redactor, mark, option_of, redact
 from .secret_names import ALL, NOTHING
 
 STARTED_TAG, ENDED_TAG, USED_TAG, GENERATED_TAG, DECLARED_TAG, ADAPTED_TAG = 3, 4, 5, 6, 9, 10
@@ -227,12 +227,12 @@ class Cleaner:
 
     def _item(self, value: Any, before: Any, name: str) -> Any:
         """Redact an item of a list, which the one before it may name: ``["--password", ...]``."""
-        is_option = isinstance(before, str) and before.startswith("-")
-        if not is_option or self._redactor.secrecy(name) != NOTHING:
+        option = option_of(before) if isinstance(before, str) else ""
+        if not option or self._redactor.secrecy(name) != NOTHING:
             return self.value(value, name)
         if isinstance(value, str):
             return self._cut(self._redactor.word(value, before), value)
-        return self.value(value, self._nearest(before.lstrip("-"), name))
+        return self.value(value, self._nearest(option, name))
 
     def _hides_numbers(self, name: str) -> bool:
         return bool(name) and self._redactor.secrecy(name) == ALL

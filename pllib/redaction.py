@@ -183,11 +183,11 @@ class Redactor:
 
     def word(self, word: str, before: str = "") -> str:
         """Return a word without secrets: the word after ``--password`` is one, too."""
-        option = before.lstrip("-") if before.startswith("-") else ""
+        option = option_of(before)
         if option and not word.startswith("-"):
             if option in LOGINS and (login := _LOGIN.fullmatch(word)):
                 return login[1] + mark("password")
-            if "=" not in option and self._is_given(option, word):
+            if self._is_given(option, word):
                 return mark(_plain(option))
         name, _, value = word.lstrip("-").partition("=")
         if value and word.startswith("-") and name in LOGINS and (login := _LOGIN.fullmatch(value)):
@@ -207,6 +207,12 @@ class Redactor:
         if text and not MARK.match(text) and self.hides(name, text):
             return mark(_plain(name))
         return self.text(text)
+
+
+def option_of(word: str) -> str:
+    """Return the name of the option that a word is, without a value; empty if it is none."""
+    found = re.fullmatch(r"--?([^\W\d_][\w.-]*)", word)
+    return found[1] if found else ""
 
 
 def _own_name(name: str) -> str:

@@ -108,6 +108,8 @@ def secrecy(name: str, own: frozenset[str] = frozenset()) -> int:
     small = name.lower()
     if not own and not any(part in small for part in (*PARTS, *SHORT)):
         return NOTHING
+    if "[redacted:" in small:  # a name that was redacted says no more than it did before
+        return NOTHING
     words = words_of(name[-256:])
     if not words:
         return NOTHING

@@ -13,6 +13,7 @@ import ctypes
 import re
 import struct
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -69,8 +70,9 @@ class Marker(NamedTuple):
     """What a secret has in it."""
 
     folded: bytes
-    near: re.Pattern[bytes] | None
-    """What must be there in truth."""
+    near: bytes
+    """A regular expression of what must be there in truth; empty for nothing more."""
+    flags: int = re.I
     is_name: bool = False
     """It is a part of a name, which tells more."""
     is_exact: bool = False
@@ -85,33 +87,35 @@ def _markers() -> Iterator[Marker]:
             yield _marker(hint, near)
     for option in ("-u ", "\xa2-u"):
         near = LOGIN.near if option[0] == "-" else f"\xa2{LOGIN.near}"
-        yield Marker(option.encode("latin-1"), _compiled(near), is_exact=True)
+        yield Marker(option.encode("latin-1"), near.encode("latin-1"), is_exact=True)
     yield from (_marker(hint, LOGIN.near) for hint in LOGIN.hints if hint != "-u")
-    yield from (Marker(_fold(part), None, is_name=True) for part in PARTS)
+    yield from (Marker(_fold(part), b"", is_name=True) for part in PARTS)
     for part in SHORT:
-        yield Marker(_fold(f"{part}-"), _short(part), is_name=True)
+        yield Marker(_fold(f"{part}-"), _short(part), 0, is_name=True)
 
 
-def _short(part: str) -> re.Pattern[bytes]:
+def _short(part: str) -> bytes:
     """Return where a short part ends a name: few places where random numbers happen to have it."""
     either = f"(?:{part}|{part.upper()}|{part.capitalize()})"
     regex = (
         rf"(?<=[\xa2\xa3_.:-]){either}(?=[\x80-\xbf\xd9-\xdd\xc4\xca-\xd3=:\"\s])"
         rf"|(?<=[\"']){either}(?=[\"'])|(?<=\s){either}(?==)"
     )
-    return re.compile(regex.encode("latin-1"))
+    return regex.encode("latin-1")
 
 
 def _marker(hint: str, near: str) -> Marker:
-    return Marker(_fold(hint), _compiled(near or re.escape(hint)))
+    return Marker(_fold(hint), (near or re.escape(hint)).encode("latin-1"))
 
 
 def _fold(text: str) -> bytes:
     return text.encode("latin-1").translate(FOLD)
 
 
-def _compiled(regex: str) -> re.Pattern[bytes]:
-    return re.compile(regex.encode("latin-1"), re.I)
+@lru_cache(maxsize=256)
+def _compiled(regex: bytes, flags: int) -> re.Pattern[bytes]:
+    """Compile what most frames need none of, on the first hit and not when a rank starts."""
+    return re.compile(regex, flags)
 
 
 MARKERS = tuple(_markers())
@@ -133,9 +137,7 @@ def _by_first() -> dict[bytes, list[tuple[bytes, Form]]]:
 
 
 _BY_FIRST = _by_first()
-_MAY_BEGIN = re.compile(
-    rb"(?:[A-Za-z0-9]?|[A-Za-z0-9_-]*?[_-])(?:%b)" % b"|".join(map(re.escape, _BY_FIRST))
-)
+_MAY_BEGIN = rb"(?:[A-Za-z0-9]?|[A-Za-z0-9_-]*?[_-])(?:%b)" % b"|".join(map(re.escape, _BY_FIRST))
 
 
 def _search() -> Callable[[bytes], Callable[[bytes, int], int]]:
@@ -181,7 +183,7 @@ def _has_token(payload: bytes) -> bool:
         end = found.end() if found else at + LONG_WORD
         word, sign = payload[at:end], payload[at - 1 : at]
         if word not in plain and not _PLAIN_WORD.fullmatch(word):
-            if _MAY_BEGIN.match(word) and _begins(payload, at, word):
+            if _compiled(_MAY_BEGIN, 0).match(word) and _begins(payload, at, word):
                 return True
             if _INSIDE.search(word) and _has_form(payload, at, end, _HINTS):
                 return True
@@ -260,7 +262,7 @@ class Sweeper:
         known: dict[bytes, tuple[bool, bool, bool]] = {}
         for marker in self._markers:
             for at in _occurrences(payload if marker.is_exact else folded, marker.folded):
-                if marker.near is not None and not marker.near.match(payload, at):
+                if marker.near and not _compiled(*marker[1:3]).match(payload, at):
                     continue
                 if not marker.is_name:
                     return True
@@ -301,7 +303,7 @@ def _own_marker(name: str) -> Marker:
     first, *others = (re.escape(word.encode()) for word in name.split("_"))
     folded = name.split("_")[0].encode().translate(FOLD)
     regex = rb"[^A-Za-z0-9]*".join([first, *others])
-    return Marker(folded, re.compile(regex, re.I), is_name=not others)
+    return Marker(folded, regex, is_name=not others)
 
 
 def _is_whole(payload: bytes, at: int, name: bytes, ways: tuple[bool, bool, bool]) -> bool:

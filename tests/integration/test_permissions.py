@@ -19,11 +19,13 @@ from pllib import launch
 from pllib.errors import UnavailableError
 from pllib.log import Owner
 from pllib.places import own_place, own_places
-from pllib.project import Project, update_endpoint
+from pllib.project import Endpoint, Project, update_endpoint
 from pllib.sharing import make_private
 from pllib.spool import Spool
 from pllib.trackerkey import read_secret, write_secret
 from pllib.waiting import spools
+from slurm.service import index_folder
+from sprov.finish import _end
 
 GROUP, ADA, MALLORY = 5000, 5001, 5009
 TRAINING = str(PROGRAMS / "training.py")
@@ -282,3 +284,13 @@ def test_nobody_keeps_anothers_job_from_its_tracker(everybodys: Path, site: Site
     assert site.count("?anything a prov:Activity") == 0
     site.stop()
     assert list(indexes.parent.iterdir()) == list(taken.iterdir()) == []
+
+
+def test_what_a_killed_job_left_is_removed_from_another_folder(everybodys: Path, site: Site):
+    as_mallory(f"mkdir -m 777 {everybodys}/sprov-{os.getuid()}")
+    Path(site.project.config).write_text(f'[serve]\nindexes = "{everybodys}"\n')
+    usual = index_folder(site.project, str(everybodys), "7", launch.host(), os.environ)
+    left = own_place(str(everybodys)) / usual.name
+    (left / "store").mkdir(parents=True)
+    _end(Endpoint(host=launch.host()), "7", site.project)
+    assert not left.exists()

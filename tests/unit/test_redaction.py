@@ -216,7 +216,22 @@ def test_any_text_is_redacted_once_and_for_all(text: str) -> None:
     assert redact(once) == once
 
 
-ODD = [" ", "=", ":", "'", '"', "@", "://", "\n", "--", "token"]
+ODD = [
+    "-password 0",
+    "-u a",
+    "name",
+    "value",
+    " ",
+    "=",
+    ":",
+    "'",
+    '"',
+    "@",
+    "://",
+    "\n",
+    "--",
+    "token",
+]
 PIECES = st.sampled_from([*TOKENS.values(), *WITH_SECRETS, *CLEAN, *ODD])
 
 
