@@ -18,7 +18,7 @@ def introduce(tables: Tables, plans: Plans, context: Context) -> str:
     attempt = identity.attempt(context.run, context.restart)
     said = (
         attempt, context.name, context.study, context.experiment, context.workflow,
-        context.program, context.size, context.tags,
+        context.program, context.size, context.tags, context.project, context.user,
     )  # fmt: skip
     if said not in tables.runs:  # ranks say the same, but `sprov run` and its command need not
         tables.runs[said] = linked.Run(
@@ -32,8 +32,9 @@ def introduce(tables: Tables, plans: Plans, context: Context) -> str:
         list_facts(tables, context.run, context.facts)
         _place(tables, context, attempt)
     agent = identity.digest("agent", attempt, context.rank, context.host, context.pid)
-    if agent not in tables.agents:
-        tables.agents[agent] = linked.Agent(
+    spoken = agent, context.user, context.program
+    if spoken not in tables.agents:
+        tables.agents[spoken] = linked.Agent(
             agent, context.run, context.rank, context.host, context.pid, context.user,
             context.program,
         )  # fmt: skip

@@ -219,7 +219,7 @@ class Tracker:
     def _read_ahead(self) -> bool:
         busy = False
         queues = self.queues
-        while queues.n_records < READ_AHEAD_RECORDS and queues.n_bytes < READ_AHEAD_BYTES:
+        while queues.n_due_records < READ_AHEAD_RECORDS and queues.n_bytes < READ_AHEAD_BYTES:
             found = self._follower.next()
             if found is None:
                 return busy
@@ -232,7 +232,10 @@ class Tracker:
         if due is None:
             return False
         try:
-            for batch in self.dispatch.send(due):
+            sent = self.dispatch.send(due)
+            if sent.left:
+                self.queues.put_back(due.run, sent.left, sent.pause_s)
+            for batch in sent.taken:
                 self.digester.offer(batch.files)
                 self._note_ends(batch.sessions)
         except ManagerRestartedError:
@@ -285,6 +288,7 @@ class Tracker:
             self.failure
             or self.server.trouble
             or self.handover.trouble
+            or self.dispatch.trouble
             or self._sealing_trouble
             or self.digester.trouble
             or (self.processes.trouble if self.processes else "")

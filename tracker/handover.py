@@ -9,7 +9,7 @@ either, whose watermark would cover the gap: each batch names the instance that 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -22,6 +22,8 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 2.0
 REQUEST_TIMEOUT_S = 30.0
 FINAL = (200, 202, 400, 412, 413, 422)
 """Statuses that another attempt would not change; every other one waits for better times."""
+FAILED = 500
+"""Of an error that the manager did not foresee: of a batch alone, or of all of them."""
 
 
 class ManagerRestartedError(Exception):
@@ -37,6 +39,10 @@ class Watermarks(msgspec.Struct):
 
 class RefusedError(Exception):
     """The manager will never take this batch, or it can't be encoded for it; says why."""
+
+
+class FailedError(RefusedError):
+    """The manager failed on this batch; it may take it another time, and others meanwhile."""
 
 
 class Handover:
@@ -115,15 +121,18 @@ class Handover:
 
         Raises:
             ManagerRestartedError: The manager restarted; it has not taken the batch.
+            FailedError: It failed on it.
             RefusedError: It does not take it as it is.
         """
         try:
             body = encode_batch(batch)
         except (OverflowError, ValueError, TypeError) as exc:
             raise RefusedError(f"it can't be encoded: {exc}") from exc
-        answer = self._ask("POST", "/v1/provenance", body)
+        answer = self._ask("POST", "/v1/provenance", body, (*FINAL, FAILED))
         if answer is None:
             return False
+        if answer.status == FAILED:
+            raise FailedError(f"HTTP {FAILED}: {_reason(answer)}")
         if answer.status == 412:
             raise ManagerRestartedError
         if answer.status != 202:
@@ -133,12 +142,14 @@ class Handover:
         self.n_records += batch.n_records
         return True
 
-    def _ask(self, method: str, path: str, body: bytes | None) -> Reply | None:
-        """Send until there is an answer that waiting would not change; None when stopped."""
+    def _ask(
+        self, method: str, path: str, body: bytes | None, final: Collection[int] = FINAL
+    ) -> Reply | None:
+        """Send until there is an answer with a final status; None when stopped."""
         wait_s = FIRST_WAIT_S
         while True:
             answer = self._send(method, path, body)
-            if answer is not None and answer.status in FINAL:
+            if answer is not None and answer.status in final:
                 self.trouble = ""
                 return answer
             if self._stopping.wait(wait_s):

@@ -346,12 +346,10 @@ class Speaker:
         measured = self._signatures[signature].generated[0]
         name = tables.attributes[measured].name
         series = identity.series(self._log_id, name)
-        known = tables.series.get((series, measured))
-        if known is None or summary is not None or (unit and not known.unit):
+        key = series, measured, self._agent, unit, summary
+        if key not in tables.series:
             self._plans.measure(measured, name)
-            if known is not None:
-                unit, summary = unit or known.unit, summary or known.summary
-            tables.series[series, measured] = linked.Series(
+            tables.series[key] = linked.Series(
                 series, context.run, context.rank, name, self._agent, measured, unit, summary
             )
         return name, series

@@ -23,7 +23,8 @@ class Tables:
         """Some frame has a redactor's mark."""
         self.runs: dict[tuple[Any, ...], linked.Run] = {}
         """By attempt, and all that a context says of it but facts."""
-        self.agents: dict[str, linked.Agent] = {}
+        self.agents: dict[tuple[str, str, str], linked.Agent] = {}
+        """By identity, and what else contexts say of it."""
         self.plans: dict[str, linked.Plan] = {}
         self.attributes: dict[str, linked.Attribute] = {}
         self.associations: dict[str, linked.Association] = {}
@@ -33,8 +34,9 @@ class Tables:
         self.files: dict[tuple[str, str], linked.File] = {}
         self.roles: dict[tuple[str, str, str, int | None], linked.Role] = {}
         self.derivations: dict[Derivation, None] = {}
-        self.series: dict[tuple[str, str], linked.Series] = {}
-        """By series and measure: one name may be measured in several stages."""
+        self.series: dict[tuple[Any, ...], linked.Series] = {}
+        """By all that is said of one: a name may be measured in several stages, and a batch must
+        say of two records what two batches would."""
         self.points = Columns()
         self.sessions: list[linked.Session] = []
         self.nodes: dict[linked.Node, None] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ class _Queue:
     n_records: int = 0
     n_bytes: int = 0
     since: float = 0.0
+    not_before: float = 0.0
 
 
 class Due(NamedTuple):
@@ -56,6 +57,15 @@ class WorkQueues:
         queue.n_records += frame.n_records
         queue.n_bytes += len(frame.payload)
 
+    def put_back(self, run: str, frames: Sequence[tuple[int, Frame]], pause_s: float) -> None:
+        """Queue frames again, before all others of the run, which wait with them."""
+        now = time.monotonic()
+        queue = self._queues.setdefault(run, _Queue(since=now))
+        queue.frames[:0] = frames
+        queue.n_records += sum(frame.n_records for _, frame in frames)
+        queue.n_bytes += sum(len(frame.payload) for _, frame in frames)
+        queue.not_before = now + pause_s
+
     def take(self, journal: str, *, all_ages: bool = False) -> Batch | None:
         """Return a batch of the frames that `take_frames` returns."""
         due = self.take_frames(all_ages=all_ages)
@@ -71,7 +81,8 @@ class WorkQueues:
         due = [
             (queue.since, run)
             for run, queue in self._queues.items()
-            if all_ages or queue.n_records >= BATCH_RECORDS or now - queue.since >= BATCH_AGE_S
+            if now >= queue.not_before
+            and (all_ages or queue.n_records >= BATCH_RECORDS or now - queue.since >= BATCH_AGE_S)
         ]
         if not due:
             return None
@@ -105,6 +116,13 @@ class WorkQueues:
     def n_bytes(self) -> int:
         """Payloads of all frames."""
         return sum(queue.n_bytes for queue in list(self._queues.values()))
+
+    @property
+    def n_due_records(self) -> int:
+        """Records but of runs that are made to wait."""
+        now = time.monotonic()
+        queues = list(self._queues.values())
+        return sum(queue.n_records for queue in queues if now >= queue.not_before)
 
     @property
     def n_records(self) -> int:

@@ -6,7 +6,7 @@ import http.server
 import json
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from pllib.records import (
     ROOT,
     Closed,
     Context,
+    Facts,
     Metric,
     Signature,
     Started,
@@ -30,12 +31,12 @@ from pllib.records import (
 )
 from pllib.values import encode as encode_values
 from sprov.indexing import open_writer
-from tracker.dispatch import Dispatch
+from tracker.dispatch import MAX_FAILURES, Dispatch
 from tracker.handover import Handover
 from tracker.journal import Journal
-from tracker.workqueue import Due
+from tracker.workqueue import Due, WorkQueues
 
-RUN = "ab" * 16
+RUN, OTHER = "ab" * 16, "cd" * 16
 NOBODY = Owner("elsewhere", "0" * 32, 1, 0.0)
 N_FRAMES, PER_FRAME = 20, 5
 OF_A_NEWER_KIND = msgspec.msgpack.encode([99, 7, "what a later version says"])
@@ -48,10 +49,10 @@ REASONS = {
 }
 
 
-def context() -> bytes:
+def context(run: str = RUN) -> bytes:
     return encode(
         Context(
-            run=RUN, restart=0, rank=0, size=1, host="node1", pid=1, user="ada", program="t.py",
+            run=run, restart=0, rank=0, size=1, host="node1", pid=1, user="ada", program="t.py",
             project="p", workflow="w", opened_ns=10**18,
         )
     )  # fmt: skip
@@ -152,6 +153,12 @@ class Choosy(http.server.BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"  # else each connection ends with the proof
     taken: list[linked.Batch]
+    answers: Callable[[linked.Batch], int] = staticmethod(lambda batch: 400)
+    """With which status a batch is refused that has the value."""
+
+    @staticmethod
+    def minds(values: list[str]) -> bool:
+        return "value 2 of frame 11" in values
 
     def do_GET(self) -> None:
         nonce = self.path.partition("nonce=")[2]
@@ -161,8 +168,9 @@ class Choosy(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         batch = linked.decode_batch(self.rfile.read(int(self.headers["Content-Length"])))
         values = [value.lexical for each in batch.activities for value in each.generated]
-        if "value 2 of frame 11" in values:
-            self._answer(400, b'{"error": "value 2 of frame 11 is not to my taste", "hint": ""}')
+        status = self.answers(batch) if self.minds(values) else 202
+        if status != 202:
+            self._answer(status, b'{"error": "value 2 of frame 11 is not to my taste", "hint": ""}')
         else:
             self.taken.append(batch)
             self._answer(202, b'{"instance": "", "committed": null}')
@@ -178,13 +186,16 @@ class Choosy(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def choosy() -> Iterator[tuple[Endpoint, list[linked.Batch]]]:
-    taken: list[linked.Batch] = []
-    handler = type("Handler", (Choosy,), {"taken": taken})
+def handler() -> type[Choosy]:
+    return type("Handler", (Choosy,), {"taken": []})
+
+
+@pytest.fixture
+def choosy(handler: type[Choosy]) -> Iterator[tuple[Endpoint, list[linked.Batch]]]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield Endpoint(manager=f"http://127.0.0.1:{server.server_port}", token="t"), taken
+    yield Endpoint(manager=f"http://127.0.0.1:{server.server_port}", token="t"), handler.taken
     server.shutdown()
     thread.join()
     server.server_close()
@@ -245,9 +256,60 @@ def test_nothing_is_handed_over_beyond_a_refused_frame_that_the_store_is_not_tol
     handover = Handover(find_manager)
     dispatch = Dispatch(handover, "0" * 32)
     log_id = bytes(16)
-    assert dispatch.send(Due(RUN, [(n, frame(log_id, n)) for n in (11, 12)])) == []
+    assert dispatch.send(Due(RUN, [(n, frame(log_id, n)) for n in (11, 12)])).taken == []
     handover.close()
     assert (n_asked, taken, dispatch.n_refused) == (3, [], 0)
+
+
+@pytest.mark.parametrize("n_failures", [2, 1000])
+def test_a_batch_that_the_manager_fails_on_stops_no_other_run(
+    choosy, handler: type[Choosy], monkeypatch: pytest.MonkeyPatch, n_failures: int
+):
+    """It is tried again, and set aside, down to the frame, when the manager has failed so often."""
+    monkeypatch.setattr("tracker.dispatch.FIRST_PAUSE_S", 0.0)
+    endpoint, taken = choosy
+    fails = iter([500] * n_failures)
+    handler.answers = staticmethod(lambda batch: next(fails, 202))
+    handover = Handover(lambda: endpoint)
+    dispatch, queues = Dispatch(handover, "0" * 32), WorkQueues()
+    for ordinal in range(N_FRAMES):
+        queues.put(ordinal, frame(bytes(16), ordinal), {})
+    queues.put(N_FRAMES, frame_of(bytes([1]) * 16, 0, [context(OTHER), encode(Facts(1, {}))]), {})
+    told = []
+    while (due := queues.take_frames(all_ages=True)) is not None:
+        sent = dispatch.send(due)
+        told.append(dispatch.trouble)
+        if sent.left:
+            queues.put_back(due.run, sent.left, sent.pause_s)
+    handover.close()
+
+    assert told[0] == f"run {RUN[:8]} waits: HTTP 500: value 2 of frame 11 is not to my taste"
+    assert (told[-1], queues.n_records) == ("", 0)
+    assert taken[0].queue == OTHER
+    of_run = [(batch.first, batch.last) for batch in taken if batch.queue == RUN]
+    assert [first for first, _ in of_run] == [0, *(last + 1 for _, last in of_run[:-1])]
+    assert of_run[-1][1] == N_FRAMES - 1
+    refused = [each.frame for each in dispatch.refused]
+    assert (refused, len(of_run) > 1) == (([], False) if n_failures == 2 else ([11], True))
+    assert sum(dispatch.skipped.values()) == PER_FRAME * len(refused)
+
+
+def test_a_frame_is_not_set_aside_while_the_manager_fails_on_the_word_of_it_too(
+    choosy, handler: type[Choosy], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tracker.dispatch.FIRST_PAUSE_S", 0.0)
+    handler.minds = staticmethod(lambda values: True)
+    handler.answers = staticmethod(lambda batch: 500)
+    endpoint, taken = choosy
+    handover = Handover(lambda: endpoint)
+    dispatch = Dispatch(handover, "0" * 32)
+    frames = [(n, frame(bytes(16), n)) for n in (11, 12)]
+    for _ in range(2 * MAX_FAILURES):
+        sent = dispatch.send(Due(RUN, frames))
+        assert list(sent.left) == frames
+    handover.close()
+    assert (taken, dispatch.n_refused) == ([], 0)
+    assert dispatch.trouble
 
 
 def test_a_manager_of_another_version_is_waited_for(site: Site):
