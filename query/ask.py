@@ -15,6 +15,9 @@ from .engines import engine_for, job_option
 from .named import Named, Parameter, catalog, find_named
 from .tables import print_rows
 
+MAX_MEASURES = 20
+"""Of each kind that a message names."""
+
 
 @click.command()
 @click.argument("name", required=False)
@@ -57,7 +60,7 @@ def ask(
     columns, rows = answer(asked, named, parameters)
     _print(named, columns, rows, form)
     if not rows and any(each.name == "measure" for each in named.parameters):
-        notices.write(f"{_measures(asked)}")
+        notices.write(_measures(asked))
 
 
 def _given(pairs: tuple[str, ...], run: str | None) -> dict[str, str]:
@@ -129,10 +132,18 @@ def _measures(engine: Engine) -> str:
     kinds: dict[str, list[str]] = {}
     for row in rows:
         kinds.setdefault(str(row["kind"]), []).append(str(row["measure"]))
-    told = [f"{', '.join(names)} ({kind})" for kind, names in kinds.items()]
+    told = [f"{_some(names)} ({kind})" for kind, names in kinds.items()]
     if not told:
         return "no run has recorded a measure yet"
-    return f"measures that runs have recorded: {'; '.join(told)}. Choose one with -p measure=NAME"
+    return (
+        f"measures that runs have recorded: {'; '.join(told)}. Choose one with -p measure=NAME; "
+        "`sprov ask measures` lists all"
+    )
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - MAX_MEASURES
+    return ", ".join(names[:MAX_MEASURES]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import msgspec
 from pllib import jsontext
 
 from .engines import engine_for, job_option
-from .files import Identity, identify
+from .files import Identity, identify_all
 from .runs import digest_of
 
 COLUMNS = ("file", "is", "recorded as", "how", "run", "job", "at", "why")
@@ -38,7 +38,7 @@ def identify_files(names: tuple[str, ...], form: str, live: bool, job: str | Non
     from .tables import print_rows
 
     asked = engine_for(live=live, job=job)
-    found = [identify(asked, name) for name in names]
+    found = identify_all(asked, names)
     if form == "json":
         click.echo(jsontext.dumps(msgspec.to_builtins(found)))
     else:

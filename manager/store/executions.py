@@ -94,9 +94,13 @@ class Reader:
         self._times(every)
         return sorted(found.values(), key=lambda plan: (plan.kind, plan.name))
 
-    def is_role(self, attribute: str) -> bool:
-        """Tell whether an attribute has ever been the role of a shared entity."""
-        return bool(self._store.query(f"ASK {{ ?q {term('prov:hadRole')} <{attribute}> }}"))
+    def roles(self, attributes: Iterable[str]) -> set[str]:
+        """Return those attributes that have ever been the role of a shared entity.
+
+        Whether there is one is asked, not which: a role may have had millions.
+        """
+        exists = f"FILTER EXISTS {{ ?q {term('prov:hadRole')} ?x }} BIND(0 AS ?y)"
+        return {attribute for attribute, _ in pairs(self._store, exists, attributes)}
 
     def kinds(self, found: Iterable[str]) -> dict[str, str]:
         return classes(self._store, found)

@@ -228,7 +228,8 @@ def _adapted(
 
 def _shared(read: Reader) -> list[Row]:
     """Return files and data sets, each with how it took part, once for each role."""
-    plans = [plan for plan in read.plans if any(map(read.is_role, plan.attributes))]
+    taken = read.roles({each for plan in read.plans for each in plan.attributes})
+    plans = [plan for plan in read.plans if not taken.isdisjoint(plan.attributes)]
     mine = [execution.id for plan in plans for execution in plan.executions]
     roles = {usage: "used" for _, usage in read.pairs(mine, "prov:qualifiedUsage")}
     entity = read.known(roles, "prov:entity")

@@ -16,7 +16,7 @@ from harness import TIMEOUT_S, Site
 
 from pllib.project import Project
 from query.engine import Engine
-from query.files import Identity, identify
+from query.files import Identity, identify, identify_all
 
 TRAIN = """
 import sys
@@ -286,3 +286,33 @@ def test_an_old_version_is_found_however_many_are_newer(here: Site, monkeypatch)
     restored = found("epochs.pt")
     assert restored.state == "unchanged"
     assert [one.id for one in restored.versions] == [one.id for one in copied.versions]
+
+
+def test_many_files_are_identified_by_a_few_queries(here: Site, monkeypatch: pytest.MonkeyPatch):
+    """And each as it is alone: unchanged, a copy, changed, unknown, not there, a directory."""
+    asked: list[str] = []
+    select = Engine.select
+    monkeypatch.setattr(
+        Engine, "select", lambda self, query: asked.append(query) or select(self, query)
+    )
+    shutil.copy2("model.pt", "many.pt")
+    Path("strange.txt").write_text("nobody made this")
+    names = [
+        "model.pt",
+        "runs/model.pt",
+        "many.pt",
+        "data.csv",
+        "strange.txt",
+        "none",
+        "",
+        "x.zarr",
+    ]
+    alone = [found(name) for name in names]
+    n_alone = len(asked)
+    asked.clear()
+    together = identify_all(Engine(Project(Path.cwd() / ".sprov"), None), names * 4)
+    assert together == alone * 4
+    assert {one.state for one in alone} >= {"unchanged", "copy", "unknown", "not comparable"}
+    assert len(asked) < n_alone
+    Path("many.pt").unlink()
+    Path("strange.txt").unlink()
