@@ -15,6 +15,7 @@ import logging
 import os
 import platform
 import queue
+import signal
 import stat
 import threading
 import time
@@ -166,6 +167,8 @@ class LogFile(logging.Handler):
             self._thread.join(max(until - time.monotonic(), 0.0))
 
     def _run(self) -> None:
+        # It may run before a batch job's daemons block SIGTERM, and would take it for all threads.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while True:
             entries = [self._entries.get()]
             with contextlib.suppress(queue.Empty):
