@@ -46,6 +46,8 @@ class Log:
     """Its owner was gone before anything was read."""
     doubt: str = ""
     """Why nobody can tell from here whether its owner is gone."""
+    is_spool: bool = False
+    """Its owner fills frames in place, whatever a copy of it is called."""
     n_frames: int = 0
     n_records: int = 0
     is_closed: bool = False
@@ -55,10 +57,6 @@ class Log:
     trouble: str = ""
     sweep: Callable[[bytes], bytes] = field(default=Sweeper(Redactor()).sweep)
     """Takes secrets out of a spool's frames: its owner had no time to."""
-
-    @property
-    def is_spool(self) -> bool:
-        return self.path.suffix == ".spool"
 
     @property
     def is_done(self) -> bool:
@@ -104,7 +102,8 @@ def open_log(path: Path, is_over: IsOver = never) -> Log:
             gone, doubt = is_gone(reader, is_over)
     except OSError as exc:
         raise LogError(f"{path} can't be read: {exc.strerror}") from None
-    return Log(path, header.log_id, header.owner, gone, doubt, last_ns=written_ns)
+    is_spool = header.stride > 0
+    return Log(path, header.log_id, header.owner, gone, doubt, is_spool, last_ns=written_ns)
 
 
 def spool_folders(project: Project, environ: Mapping[str, str]) -> list[Path]:
@@ -222,7 +221,12 @@ def _open_all(
             found.append(open_log(path, is_over))
         except LogError as exc:
             if path.exists():
-                found.append(Log(path, b"", NOBODY, is_abandoned=False, trouble=str(exc)))
+                found.append(
+                    Log(
+                        path, b"", NOBODY, is_abandoned=False, trouble=str(exc),
+                        is_spool=path.suffix == ".spool",
+                    )
+                )  # fmt: skip
     return found
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 import pllib
-from pllib import launch
+from pllib import launch, owners
 from pllib.log import LogReader, Owner, record_bodies, unpack_frame
 from pllib.records import Transformation
 from pllib.shape import Shapes
 from pllib.spool import Chunk, Spool
+from pllib.waiting import open_log
 from pllib.writer import Writer
 
 STRIDE = 4096
@@ -66,3 +68,17 @@ def test_a_frame_that_can_not_be_sealed_stays_in_the_spool(
     with LogReader(path) as reader:
         records = [record for each in reader.frames() for record in each.frame.records()]
     assert any(isinstance(record, Transformation) for record in records)
+
+
+def test_a_spool_is_one_whatever_its_copy_is_called(tmp_path: Path):
+    """What its owner is still writing is left to it."""
+    spool = Spool(tmp_path / "s.spool", owners.this_process(), STRIDE, 1 << 20)
+    leases: dict[Chunk, Writer] = {}
+    writer = Writer(spool, b"context", leases, lambda chunk: None)
+    assert writer.write(Shapes().find("run", "steps", [], []), lambda _: b"under way")
+    for name in ("s.spool", "copy.log"):
+        if name != spool.path.name:
+            shutil.copyfile(spool.path, tmp_path / name)
+        log = open_log(tmp_path / name)
+        assert (log.is_spool, log.is_abandoned, [*log.frames()]) == (True, False, [])
+    spool.close(keep=False)
