@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pllib.errors import SettingsError
+from pllib.notices import write
 
 from ..endings import GRAPHS, chosen
 from ..engine import Engine
@@ -73,10 +74,9 @@ def _pieces(asked: Engine, iri: str) -> Iterator[bytes]:
 
 
 def _say_left_out(n_derivations: int) -> None:
-    click.echo(
-        f"sprov: {n_derivations} derivation(s) are left out: they form a cycle, as if a thing came "
-        "from itself (PROV-CONSTRAINTS 42)",
-        err=True,
+    write(
+        f"{n_derivations} derivation(s) are left out: they form a cycle, as if a thing came "
+        "from itself (PROV-CONSTRAINTS 42)"
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 TESTS = Path(__file__).parents[1]
 FILES = sorted(path for path in TESTS.rglob("*.py") if "programs" not in path.parts)
-POLLS = {"harness.py", "cluster/jobs.py", "unit/test_telemetry.py"}
+POLLS = {"harness.py", "reaper.py", "cluster/jobs.py", "unit/test_telemetry.py"}
 """Files that may sleep, between two looks."""
 SKIPS = {"harness.py"}
 
