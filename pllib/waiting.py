@@ -200,6 +200,11 @@ def logs(project: Project, environ: Mapping[str, str], is_over: IsOver = never) 
     return [*spools(project, environ, is_over), *packed(project, is_over)]
 
 
+def n_logs(found: Iterable[Log]) -> int:
+    """Return how many logs wait: a rank's spool and its packed log are parts of one."""
+    return len({log.log_id or log.path for log in found})
+
+
 def _open_all(
     folder: Path, pattern: str, is_over: IsOver, owners: set[int] | None = None
 ) -> list[Log]:

@@ -188,7 +188,7 @@ def tell_waiting(project: Project) -> None:
 def waiting_logs(project: Project) -> str:
     """Return what to add to an answer that logs on this node may add to; else nothing."""
     try:
-        n_logs = len(waiting.logs(project, os.environ))
+        n_waiting = waiting.n_logs(waiting.logs(project, os.environ))
     except Error as exc:
         return f"; which logs wait is not known: {exc}"
-    return f"; {n_logs} log(s) wait for `sprov ingest`" if n_logs else ""
+    return f"; {n_waiting} log(s) wait for `sprov ingest`" if n_waiting else ""

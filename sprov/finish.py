@@ -100,8 +100,8 @@ def _collect(project: Project, journal: Path) -> Found:
 
 
 def _left_behind(project: Project) -> str:
-    n_logs = len(waiting.packed(project))
-    return f"{n_logs} log(s) wait for `sprov ingest`" if n_logs else "nothing was left behind"
+    n_waiting = waiting.n_logs(waiting.packed(project))
+    return f"{n_waiting} log(s) wait for `sprov ingest`" if n_waiting else "nothing was left behind"
 
 
 def _send_packed(project: Project, endpoint: Endpoint) -> list[str]:

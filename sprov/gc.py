@@ -15,6 +15,7 @@ from pllib import notices
 from pllib.errors import Error, SettingsError
 from pllib.project import Project, find
 from pllib.settings import Retention, load_section
+from pllib.waiting import n_logs
 from query.progress import bar
 from slurm.over import IsOver, over_jobs
 
@@ -113,7 +114,7 @@ def _freeable_row(what: str, paths: list[Path], why: str) -> Row:
 def _note(project: Project, name: str, is_over: IsOver) -> str:
     if name != "spools":
         return ""
-    return in_words_of_waiting(len(waiting_logs(project, is_over)))
+    return in_words_of_waiting(n_logs(waiting_logs(project, is_over)))
 
 
 def _short(project: Project, path: Path) -> str:

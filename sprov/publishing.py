@@ -64,14 +64,14 @@ def _take_packed(project: Project, folder: Path) -> list[str]:
     try:
         journal = Journal(folder)
     except Error as exc:
-        return [f"{exc}; {len(logs)} log(s) wait for `sprov ingest`"]
+        return [f"{exc}; {waiting.n_logs(logs)} log(s) wait for `sprov ingest`"]
     try:
         for log in logs:
             if not log.trouble:
                 append(journal, log.frames())
         waiting.dispose(project, logs)
     except (Error, OSError) as exc:
-        return [f"{exc}; {len(logs)} log(s) wait for `sprov ingest`"]
+        return [f"{exc}; {waiting.n_logs(logs)} log(s) wait for `sprov ingest`"]
     finally:
         journal.close()
     return [log.trouble for log in logs if log.trouble]

@@ -20,6 +20,7 @@ from pllib.project import (
     find,
     read_endpoint,
 )
+from pllib.waiting import n_logs
 from query.freshness import in_iso
 
 from .left import doubtful_logs, waiting_logs
@@ -76,7 +77,7 @@ def collect(project: Project) -> dict[str, Any]:
     if path is not None and path.exists():
         found |= _ask_daemons(path)
     found["skipped_by"], found["refused_frames"] = _left_out(project)
-    found["waiting_logs"] = len(waiting_logs(project))
+    found["waiting_logs"] = n_logs(waiting_logs(project))
     found["doubtful_logs"] = doubtful_logs(project)
     return found
 

@@ -24,6 +24,7 @@ from pllib import jsontext
 from pllib.errors import LogError, UnavailableError
 from pllib.log import LogReader
 from pllib.project import Project, find
+from pllib.waiting import n_logs
 from query.engine import find_engine
 from query.progress import bar
 from tracker.linker import context_of, link
@@ -135,7 +136,7 @@ def _found(project: Project, journals: Kept, comparison: _Comparison) -> dict[st
     if comparison.n_without_run:
         problems.append(f"{comparison.n_without_run} frame(s) say of no run: nothing is stored")
     if left := waiting_logs(project):
-        problems.append(in_words_of_waiting(len(left)))
+        problems.append(in_words_of_waiting(n_logs(left)))
     return {
         **comparison.tallies.counts,
         "skipped": sum(comparison.skipped.values()),
