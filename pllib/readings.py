@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
+from io import FileIO
 from typing import NamedTuple, Protocol
 
 CORES, SECONDS, MIB, BYTES = "cores", "s", "MiB", "B"
 JOULES, WATTS, PERCENT, ONE = "J", "W", "%", "1"
 """Units of telemetry: none is scaled but memory, which people request in MiB."""
 MIB_BYTES = 1 << 20
-_PIECE_BYTES = 4 << 10
 
 
 class Reading(NamedTuple):
@@ -89,12 +88,6 @@ def read_file(path: str) -> bytes:
     Raises:
         OSError: It is not there, or not for us.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        found = piece = os.read(fd, _PIECE_BYTES)
-        while piece:
-            piece = os.read(fd, _PIECE_BYTES)
-            found += piece
-        return found
-    finally:
-        os.close(fd)
+    # Not `os.open`: a signal handler's exception before `os.close` would leave it open.
+    with FileIO(path) as file:
+        return file.readall()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import gc
 import importlib.util
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -98,6 +100,12 @@ def everything(session: pllib.Session, folder: Path) -> None:
         training.checkpoint(folder)
 
 
+def open_files() -> Iterator[str]:
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the listing's own
+            yield str(descriptor.readlink())
+
+
 @pytest.fixture(autouse=True)
 def no_callbacks() -> Iterator[None]:
     """Leave callbacks of the garbage collector out: Python swallows what strikes in one.
@@ -138,6 +146,7 @@ def test_what_a_handler_raises_is_never_swallowed(session, tmp_path, kind, error
         finally:
             armed.is_armed = False
     assert seen == armed.raised == TRIES // 3
+    assert {name for name in open_files() if re.fullmatch(r"/proc/\d+/(io|statm)", name)} == set()
     everything(session, tmp_path)
     assert session.lost.pop("spool full", 0) == 0
 
