@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from harness import TIMEOUT_S
 from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 from requests_cache import CachedSession
+from rocrate_validator.models import Severity, ValidationSettings
+from rocrate_validator.services import validate as validate_crate
+from rocrate_validator.utils.uri import URI
 
 from sprov.importing.crate import ro_crate_context
 
@@ -61,15 +65,32 @@ class _Shipped(HTTPAdapter):
         return self.build_response(request, raw)
 
 
+def _warm_cache(folder: Path) -> Path:
+    cache = folder / "http-cache"
+    with CachedSession(str(cache), backend="sqlite", expire_after=-1) as session:
+        session.mount("https://", _Shipped())
+        assert session.get(CONTEXT).ok
+    return cache
+
+
+def recommendations(crate: Path, folder: Path) -> Counter[str]:
+    """Return the checks that a crate does not meet, RECOMMENDED ones too, and how often."""
+    settings = ValidationSettings(
+        rocrate_uri=URI(str(crate)),
+        profile_identifier="provenance-run-crate-0.5",
+        requirement_severity=Severity.RECOMMENDED,
+        offline=True,
+        cache_path=_warm_cache(folder),
+    )
+    return Counter(issue.check.name for issue in validate_crate(settings).get_issues())
+
+
 def validate(crate: Path, folder: Path) -> str:
     """Run the public validator, REQUIRED checks of all profiles; return what it found wrong.
 
     It is offline: the one address that it needs, RO-Crate's context, is put into its HTTP cache.
     """
-    cache = folder / "http-cache"
-    with CachedSession(str(cache), backend="sqlite", expire_after=-1) as session:
-        session.mount("https://", _Shipped())
-        assert session.get(CONTEXT).ok
+    cache = _warm_cache(folder)
     done = subprocess.run(
         [
             str(VALIDATOR), "--no-interactive", "validate", "-p", "provenance-run-crate-0.5",

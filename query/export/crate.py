@@ -27,16 +27,30 @@ from .crate_plan import Plans
 from .graph import Graph, iri, turtle
 from .units import Unit, Units
 
+README = "README.md"
 GRAPH = "provenance.ttl"
 WORKFLOW = "workflow.ttl"
 ENVIRONMENT = "environment.json"
 RO_CRATE_VERSION = "1.1"
 """What version 0.5 of the profiles builds on."""
+_WORKFLOW_CRATE = "https://w3id.org/workflowhub/workflow-ro-crate/1.0"
+_WORKFLOW_PROFILE = "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"
+_README = f"""\
+# One run of a program, as its provenance
+
+An RO-Crate that `sprov export` wrote. `ro-crate-metadata.json` describes it.
+
+- `{GRAPH}`: the whole graph of the run, in PROV-O and PROV-ML. `sprov import` reads it.
+- `{WORKFLOW}`: the plan of the program, a part of that graph.
+- `{ENVIRONMENT}`: what is known of the machine and the software, by name.
+
+Files that the run used and generated are described; those in `files/`, if any, are copies.
+"""
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": ("Process Run Crate", "0.5"),
     "https://w3id.org/ro/wfrun/workflow/0.5": ("Workflow Run Crate", "0.5"),
     "https://w3id.org/ro/wfrun/provenance/0.5": ("Provenance Run Crate", "0.5"),
-    "https://w3id.org/workflowhub/workflow-ro-crate/1.0": ("Workflow RO-Crate", "1.0"),
+    _WORKFLOW_CRATE: ("Workflow RO-Crate", "1.0"),
 }
 TERMS = {
     name: f"https://w3id.org/ro/terms/workflow-run#{name}"
@@ -86,6 +100,15 @@ class _Crate:
         self._actions()
         for entity in (*self._plans.entities(), *self._data.entities()):
             self.crate.add_jsonld(entity)
+        self._unwrap()
+
+    def _unwrap(self) -> None:
+        """Give values that are the only one of their property without a list, as RO-Crate asks."""
+        for entity in self.crate.get_entities():
+            properties = entity.properties()
+            for name, value in properties.items():
+                if isinstance(value, list) and len(value) == 1:
+                    properties[name] = value[0]
 
     def _add(self, identifier: str, kind: str | list[str], **properties: Any) -> str:
         said = {name: value for name, value in properties.items() if value not in (None, "", [])}
@@ -109,12 +132,19 @@ class _Crate:
         for profile, (name, version) in PROFILES.items():
             self._add(profile, "CreativeWork", name=name, version=version)
         root["conformsTo"] = reference(PROFILES)
+        self.crate.metadata["conformsTo"] = reference(
+            [f"https://w3id.org/ro/crate/{RO_CRATE_VERSION}", _WORKFLOW_CRATE]
+        )
         if tags := graph.texts(graph.run, "sprov:tag"):
             root["keywords"] = ", ".join(tags)
 
     def _files(self) -> None:
         """Add the graph, the plan as main entity, and the environment."""
         about = reference([self._graph.run])
+        self._file(README, _README.encode(), {
+            "name": "What is in this crate", "encodingFormat": "text/markdown",
+            "about": {"@id": "./"},
+        })  # fmt: skip
         self._file(GRAPH, turtle(self._graph.triples()), {
             "name": "Provenance graph of the run", "encodingFormat": "text/turtle", "about": about,
             "conformsTo": reference(["http://www.w3.org/ns/prov-o#"]),
@@ -125,7 +155,7 @@ class _Crate:
         })  # fmt: skip
         main = self._file(WORKFLOW, turtle(self._plans.triples()), {
             "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
-            "encodingFormat": "text/turtle",
+            "encodingFormat": "text/turtle", "conformsTo": {"@id": _WORKFLOW_PROFILE},
             "softwareRequirements": reference([ENVIRONMENT]),
             **self._plans.workflow(),
         })  # fmt: skip
@@ -152,7 +182,7 @@ class _Crate:
         controls = [self._control(plan) for plan in self._plans.steps]
         run = self._run_action(image)
         engine = self._add(
-            "#engine", "SoftwareApplication", name="Python",
+            f"{self._graph.run}#engine", "SoftwareApplication", name="Python",
             softwareVersion=self._facts.get("python"), url="https://www.python.org",
         )  # fmt: skip
         if controls:

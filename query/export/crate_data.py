@@ -24,6 +24,15 @@ MAX_VALUES = 1_000
 _RESOURCE = re.compile(r"memory|rss|\bmem|cpu|disk|gpu|power|energy")
 """Names of series and facts that are about resources."""
 
+_QUDT = "https://qudt.org/vocab/unit/"
+_UNITS = {
+    "B": "BYTE", "bytes": "BYTE", "kB": "KiloBYTE", "KB": "KiloBYTE", "MB": "MegaBYTE",
+    "GB": "GigaBYTE", "KiB": "KibiBYTE", "MiB": "MebiBYTE", "GiB": "GibiBYTE",
+    "s": "SEC", "seconds": "SEC", "ms": "MilliSEC", "h": "HR", "J": "J", "joules": "J", "W": "W",
+    "%": "PERCENT",
+}  # fmt: skip
+"""Units as programs write them, and their names in QUDT, from which the profile takes its codes."""
+
 _NOT_IN_NAMES = '\\/:*?"<>|'
 _FILES = {iri("sprov:File"), iri("provml:Model"), iri("provml:DataReference")}
 _FOLDER = iri("sprov:Directory")
@@ -159,14 +168,22 @@ class Data:
         """Return what the run used of resources: series' peaks over ranks, and numbers in facts."""
         graph = self._graph
         found = {name: text for name, text in facts.items() if text[:1].isdigit()}
+        units = {name: name.rpartition("_")[2] for name in found}
         peaks: dict[str, float] = {}
         for series in graph.instances("sprov:Series"):
             for most in graph.texts(series, "sprov:most"):
                 name = graph.text(series, "rdfs:label")
                 peaks[name] = max(float(most), peaks.get(name, float("-inf")))
+                units[f"peak {name}"] = graph.text(series, "sprov:unit")
         found.update((f"peak {name}", f"{value:.15g}") for name, value in peaks.items())
         return [
-            self._usage(f"#usage/{quote(name)}", name, value, f"{iri('sprov:fact')}/{quote(name)}")
+            self._usage(
+                f"#usage/{quote(name)}",
+                name,
+                value,
+                f"{iri('sprov:fact')}/{quote(name)}",
+                units.get(name, ""),
+            )
             for name, value in sorted(found.items())
             if _RESOURCE.search(name.lower())
         ]
@@ -189,11 +206,13 @@ class Data:
                 identifier = f"#usage/{'-'.join(unit.id.split('/')[-2:])}-{name}"
                 label = f"bytes {name}"
                 found.append(
-                    self._usage(identifier, label, str(total), iri(f"sprov:bytes{name.title()}"))
+                    self._usage(
+                        identifier, label, str(total), iri(f"sprov:bytes{name.title()}"), "B"
+                    )
                 )
         return found
 
-    def _usage(self, identifier: str, name: str, value: str, property_id: str) -> Entity:
+    def _usage(self, identifier: str, name: str, value: str, property_id: str, unit: str) -> Entity:
         self._known[identifier] = {
             "@id": identifier,
             "@type": "PropertyValue",
@@ -201,6 +220,8 @@ class Data:
             "value": value,
             "propertyID": property_id,
         }
+        if unit in _UNITS:
+            self._known[identifier]["unitCode"] = _QUDT + _UNITS[unit]
         return {"@id": identifier}
 
 

@@ -35,6 +35,7 @@ class Plans:
         self._graph = graph
         self._data = data
         self._facts = facts
+        self._source_id = f"{graph.run}#source"
         self._workflow = units.whole.plan
         self.steps = list(dict.fromkeys(unit.plan for unit in units.units))
 
@@ -60,7 +61,7 @@ class Plans:
             "version": self._facts.get("git_commit", ""),
             "hasPart": [{"@id": self.tool(plan)} for plan in self.steps],
             "step": [{"@id": self.step(plan)} for plan in self.steps],
-            "isBasedOn": {"@id": "#source"},
+            "isBasedOn": {"@id": self._source_id},
             "input": self._parameters(self._workflow, generated=False),
             "output": self._parameters(self._workflow, generated=True),
         }
@@ -74,7 +75,7 @@ class Plans:
             "localPath": self._facts.get("program_path", ""),
             "version": self._facts.get("git_commit", ""),
         }
-        return {"@id": "#source", "@type": "SoftwareSourceCode", **_said(said)}
+        return {"@id": self._source_id, "@type": "SoftwareSourceCode", **_said(said)}
 
     def entities(self) -> Iterator[Entity]:
         """Yield steps, tools, parameters and the program; after all actions were made."""
@@ -99,9 +100,10 @@ class Plans:
             "name": graph.text(plan, "rdfs:label", "tool"),
             "description": graph.text(plan, "sprov:description")
             or f"A {graph.text(plan, 'sprov:kind', 'step').replace('_', ' ')} of the program.",
+            "version": self._facts.get("git_commit", ""),
             "input": self._parameters(plan, generated=False),
             "output": self._parameters(plan, generated=True),
-            "isBasedOn": {"@id": "#source"},
+            "isBasedOn": {"@id": self._source_id},
         }
         return {"@id": self.tool(plan), "@type": "SoftwareApplication", **_said(said)}
 

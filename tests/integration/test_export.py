@@ -248,6 +248,38 @@ def test_the_public_validator_does_look(crate: Path, tmp_path: Path):
     assert "MUST have an instrument" in crates.validate(broken, tmp_path)
 
 
+UNKNOWN = {
+    "Application url": 6,
+    "SoftwareApplication id": 2,
+    "Action result": 1,
+    "RU PropertyValue unitCode": 1,
+    "ContainerImage registry": 1,
+    "Root Data Entity: `license` SHOULD link to a Contextual Entity": 1,
+    "Root Data Entity: `author` property": 1,
+    "Root Data Entity: `publisher` property": 1,
+}
+"""Recommendations that the run does not meet, by check; interchange.md gives the reasons."""
+
+
+def test_the_crate_lacks_only_recommendations_that_the_run_does_not_tell(
+    crate: Path, tmp_path: Path
+):
+    assert crates.recommendations(crate, tmp_path) == UNKNOWN
+
+
+def test_resources_have_the_units_that_the_program_gave(metadata: rdflib.Graph):
+    units = crates.ask(
+        metadata,
+        """SELECT DISTINCT ?what ?unit {
+          ?a wfrun:resourceUsage ?u . ?u s:name ?what OPTIONAL { ?u s:unitCode ?unit }
+        }""",
+    )
+    byte = "https://qudt.org/vocab/unit/BYTE"
+    assert units == [
+        ("bytes read", byte), ("bytes written", byte), ("max_rss", "None"), ("peak memory", byte),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("program", ["empty.py", "hostile.py", "api.py"])
 def test_crates_of_other_programs_are_valid(other: Site, tmp_path: Path, program: str):
     (tmp_path / "empty.py").write_text("import pllib\npllib.open().close()\n")
@@ -378,7 +410,8 @@ def test_the_crate_answers_the_competency_question(
 def test_the_crate_has_the_graph_and_where_files_are(site: Site, crate: Path):
     listed = {path.name for path in crate.iterdir()}
     assert listed == {
-        "ro-crate-metadata.json", "provenance.ttl", "workflow.ttl", "environment.json",
+        "ro-crate-metadata.json", "README.md", "provenance.ttl", "workflow.ttl",
+        "environment.json",
     }  # fmt: skip
     graph = rdflib.Graph().parse(crate / "provenance.ttl")
     assert isomorphic(
