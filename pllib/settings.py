@@ -184,6 +184,18 @@ class InSlurm(msgspec.Struct, frozen=True):
     spool_dir: Annotated[str, Meta(description="node-local folder for ranks' spools")] = ""
 
 
+class Publishing(msgspec.Struct, frozen=True):
+    """Who stands for an RO-Crate: ``[export]``, ``SPROV_EXPORT_*``."""
+
+    license: Annotated[str, Meta(description="of the crate: an address, or text")] = ""
+    author: Annotated[
+        str, Meta(description="a person: a name, or a name and <https://orcid.org/...>")
+    ] = ""
+    publisher: Annotated[
+        str, Meta(description="an organization: a name, or a name and <https://ror.org/...>")
+    ] = ""
+
+
 SECTIONS: dict[type[Any], tuple[str, str]] = {
     Settings: ("capture", "SPROV_"),
     Serving: ("serve", "SPROV_SERVE_"),
@@ -192,6 +204,7 @@ SECTIONS: dict[type[Any], tuple[str, str]] = {
     Retention: ("retention", "SPROV_RETENTION_"),
     Redaction: ("redaction", "SPROV_REDACTION_"),
     InSlurm: ("slurm", "SPROV_SLURM_"),
+    Publishing: ("export", "SPROV_EXPORT_"),
 }
 """Of each table: its section in the files, and how its environment variables begin."""
 STRICT = frozenset({Serving, Redaction})

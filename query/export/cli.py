@@ -13,6 +13,7 @@ import click
 
 from pllib.errors import SettingsError
 from pllib.notices import write
+from pllib.settings import Publishing, load_section
 
 from ..endings import GRAPHS, chosen
 from ..engine import Engine
@@ -131,4 +132,5 @@ def _write_crate(asked: Engine, iri: str, output: str, *, stored: bool, with_fil
         raise SettingsError(f"{path} exists", "Name a folder or .zip file that does not")
     from .crate import write_crate
 
-    write_crate(_graph(asked, iri, stored=stored), path, with_files=with_files)
+    publishing = load_section(Publishing, asked.project.config, os.environ)
+    write_crate(_graph(asked, iri, stored=stored), path, publishing, with_files=with_files)

@@ -12,6 +12,7 @@ Source: Workflow Run RO-Crate profiles 0.5, https://www.researchobject.org/workf
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from rocrate.rocrate import ROCrate  # type: ignore[import-untyped]
 
 from manager.store.software import merged
 from pllib.moments import moment
+from pllib.settings import Publishing
 
 from .crate_data import Data
 from .crate_plan import Plans
@@ -61,17 +63,20 @@ TERMS = {
 } | {"localPath": "https://w3id.org/ro/terms#localPath"}  # fmt: skip
 """Terms that the context of RO-Crate 1.1 does not have; embedded, so that nobody fetches them."""
 
+_NAME_AND_ADDRESS = re.compile(r"(.*\S)\s*<(https?://[^<>\s]+)>")
 Entity = dict[str, Any]
 
 
-def write_crate(graph: Graph, path: Path, *, with_files: bool = False) -> None:
+def write_crate(
+    graph: Graph, path: Path, publishing: Publishing, *, with_files: bool = False
+) -> None:
     """Write a crate into a new folder, or a file if its name ends in ``.zip``.
 
     Raises:
         OSError: It can't be written.
     """
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        crate = _Crate(graph, Path(folder), with_files=with_files).crate
+        crate = _Crate(graph, Path(folder), publishing, with_files=with_files).crate
         made = Path(folder, f"crate{path.suffix}")
         if path.suffix == ".zip":
             crate.write_zip(str(made))
@@ -85,7 +90,9 @@ def reference(ids: Iterable[str]) -> list[Entity]:
 
 
 class _Crate:
-    def __init__(self, graph: Graph, folder: Path, *, with_files: bool) -> None:
+    def __init__(
+        self, graph: Graph, folder: Path, publishing: Publishing, *, with_files: bool
+    ) -> None:
         self.crate = ROCrate(version=RO_CRATE_VERSION)
         self.crate.metadata.extra_terms.update(TERMS)
         self._graph = graph
@@ -95,6 +102,7 @@ class _Crate:
         self._data = Data(graph, self.crate, with_files=with_files)
         self._plans = Plans(graph, self._units, self._data, self._facts)
         self._root()
+        self._publication(publishing)
         self._files()
         self._persons()
         self._actions()
@@ -126,7 +134,6 @@ class _Crate:
             f"{graph.text(graph.run, 'sprov:ranks', '1')} rank(s)), captured by sprov. "
             f"{GRAPH} has all of it."
         )
-        root["license"] = "Not stated."
         times = self._units.whole.ended or self._units.whole.started
         root.properties()["datePublished"] = max(times, default="1970-01-01")
         for profile, (name, version) in PROFILES.items():
@@ -137,6 +144,22 @@ class _Crate:
         )
         if tags := graph.texts(graph.run, "sprov:tag"):
             root["keywords"] = ", ".join(tags)
+
+    def _publication(self, publishing: Publishing) -> None:
+        root, stated = self.crate.root_dataset, publishing.license
+        root["license"] = stated or "Not stated."
+        if stated.startswith(("https://", "http://")):
+            self._add(stated, "CreativeWork", name=stated, url=stated)
+            root["license"] = {"@id": stated}
+        for role, kind, text in (
+            ("author", "Person", publishing.author),
+            ("publisher", "Organization", publishing.publisher),
+        ):
+            if text:
+                named = _NAME_AND_ADDRESS.fullmatch(text)
+                name, address = named.groups() if named else (text, None)
+                entity = self._add(address or f"#{role}", kind, name=name, url=address)
+                root[role] = {"@id": entity}
 
     def _files(self) -> None:
         """Add the graph, the plan as main entity, and the environment."""

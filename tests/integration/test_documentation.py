@@ -36,6 +36,7 @@ def test_each_section_of_the_settings_has_exactly_its_own_documented():
         "retention": settings.Retention,
         "redaction": settings.Redaction,
         "slurm": settings.InSlurm,
+        "export": settings.Publishing,
     }
     declared = [each for each in vars(settings).values() if is_section(each)]
     assert sorted(sections.values(), key=repr) == sorted(declared, key=repr)

@@ -267,6 +267,35 @@ def test_the_crate_lacks_only_recommendations_that_the_run_does_not_tell(
     assert crates.recommendations(crate, tmp_path) == UNKNOWN
 
 
+def test_license_author_and_publisher_are_those_of_the_configuration(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SPROV_EXPORT_LICENSE", "https://spdx.org/licenses/CC-BY-4.0")
+    monkeypatch.setenv("SPROV_EXPORT_AUTHOR", "Ada L. <https://orcid.org/0000-0000-0000-0000>")
+    monkeypatch.setenv("SPROV_EXPORT_PUBLISHER", "A Laboratory <https://ror.org/000000000>")
+    path = tmp_path / "published"
+    exported(site, "--format", "ro-crate", "-o", str(path))
+    assert crates.ask(
+        crates.load(path),
+        """SELECT ?license ?author ?name ?publisher {
+          <file:///crate/> s:license ?license ; s:author ?author ; s:publisher/s:name ?publisher .
+          ?license a s:CreativeWork . ?author a s:Person ; s:name ?name
+        }""",
+    ) == [
+        (
+            "https://spdx.org/licenses/CC-BY-4.0", "https://orcid.org/0000-0000-0000-0000",
+            "Ada L.", "A Laboratory",
+        )
+    ]  # fmt: skip
+    lacking = {check: n for check, n in UNKNOWN.items() if "Root Data Entity" not in check}
+    affiliation = "CreativeWork Author: RECOMMENDED affiliation property"
+    linked = affiliation.replace(
+        "affiliation", "Contextual Entity linked for the organizational `affiliation`"
+    )
+    lacking |= {affiliation: 1, linked: 1}
+    assert crates.recommendations(path, tmp_path) == lacking
+
+
 def test_resources_have_the_units_that_the_program_gave(metadata: rdflib.Graph):
     units = crates.ask(
         metadata,

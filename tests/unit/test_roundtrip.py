@@ -13,6 +13,7 @@ from made import RUN, InMemory, lines, programs, stored
 from pllib import identity
 from pllib.log import Frame, LogReader
 from pllib.project import Project
+from pllib.settings import Publishing
 from query.export.cli import text
 from query.export.crate import write_crate
 from query.export.graph import Graph
@@ -33,7 +34,7 @@ def exported(engine: InMemory, form: str, folder: Path, *, stored_only: bool) ->
         path.unlink(missing_ok=True)
         ntriples = b"".join(text(engine, IRI, "nquads", stored=stored_only))
         bare = ntriples.replace(f" <{IRI}> .\n".encode(), b" .\n")
-        write_crate(Graph(IRI, bare), path)
+        write_crate(Graph(IRI, bare), path, Publishing())
         return path
     path = folder / f"run{SUFFIXES[form]}"
     path.write_bytes(b"".join(text(engine, IRI, form, stored=stored_only)))
