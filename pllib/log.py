@@ -279,8 +279,16 @@ class LogWriter:
         self.n_frames += len(frames)
 
     @property
+    def begin(self) -> int:
+        """Where its first frame is, or will be."""
+        return HEADER_BYTES + len(self._room)
+
+    @property
     def is_empty(self) -> bool:
-        return self.size == HEADER_BYTES + len(self._room)
+        return self.size == self.begin
+
+    def fileno(self) -> int:
+        return self._fd
 
     def take_back(self) -> None:
         """Take back what was appended since the last sync.

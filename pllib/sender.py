@@ -31,6 +31,7 @@ import zmq
 from . import wire
 from .connection import WINDOW_FRAMES, Connection, reason_of
 from .errors import Error
+from .filewatch import FileWatch
 from .foreign import suppressing
 from .spool import Chunk, Spool
 from .writer import WRITE_S, Writer
@@ -54,6 +55,7 @@ OUTBOX_FRAMES = 64
 RETRY_S = 1.0
 """The outbox, after its disk was full or failed."""
 MESSAGES_A_ROUND = 1000
+TRUNCATED = "somebody truncated the spool"
 UNREADABLE = (msgspec.MsgspecError, struct.error, IndexError, ValueError)
 
 
@@ -91,6 +93,7 @@ class Sender:
         self._finder = finder
         self._flush_age_s = flush_age_s
         self._guest = guest
+        self._watch = FileWatch(spool, outbox, guest)
         self._stop_at: float | None = None
         self._force_at = 0.0
         self._wake_r, self._wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -164,8 +167,10 @@ class Sender:
     def _round(self) -> None:
         now = time.monotonic()
         self._guest.tick(now)
+        self._watch.look(now)
         self._retire_aged(now)
         self._seal()
+        self._take_over()
         self._look(now)
         if self._connection is None:
             if not self._outbox.is_open and now >= self._write_at:
@@ -188,7 +193,7 @@ class Sender:
                 continue
             has_news = writer.n_records != writer.n_before and not is_stuck
             aged = has_news and now - writer.since >= self._age_s
-            if aged and (retired := writer.retire()) is not None:
+            if (aged or self._spool.is_left(chunk)) and (retired := writer.retire()) is not None:
                 self.retired.append(retired)
 
     def _retire_at_end(self, chunk: Chunk, writer: Writer) -> None:
@@ -205,6 +210,9 @@ class Sender:
             self._spool.stamp()
         while self.retired:
             chunk, n_unswept = self.retired.popleft(), self._spool.n_unswept
+            if self._spool.is_gone(chunk):
+                self._guest.lose(TRUNCATED, chunk.n_records)
+                continue
             try:
                 n_records = self._spool.seal(chunk)
             except Exception as exc:  # noqa: BLE001  the others must not wait behind it for ever
@@ -220,6 +228,17 @@ class Sender:
                 self.n_frames += 1
             else:
                 self._spool.recycle(chunk)
+
+    def _take_over(self) -> None:
+        """Move what a file of the spool had that was replaced to the one after it."""
+        for number, chunk in list(self.unacked.items()):
+            if not self._spool.is_left(chunk):
+                continue
+            if self._spool.is_gone(chunk):
+                self._guest.lose(TRUNCATED, chunk.n_records)
+                self._release([number])
+            else:
+                self.unacked[number] = self._spool.adopt(chunk)
 
     def _look(self, now: float) -> None:
         """Connect, and anew if the tracker has moved, as long as none has welcomed us."""
@@ -373,6 +392,7 @@ class Sender:
             self._retire_aged(self._stop_at)
             self._seal()
             self._write_out(self._stop_at)
+            self._watch.look_at_outbox()
             self._outbox.keep_end([self._spool.frame(chunk) for chunk in self.unacked.values()])
             self._outbox.close()
         except Exception as exc:  # noqa: BLE001  the spool keeps what could not be moved

@@ -7,7 +7,10 @@ Guarantees:
 * A record whose write returned survives SIGKILL: it is in the page cache, behind its length.
 * Writing takes no lock and makes no system call.  A full disk shows when blocks are allocated,
   never as SIGBUS: an extent is mapped after its blocks are.
-* The file is never truncated while it is mapped.
+* The file is never truncated while it is mapped, not by us.  A write behind the end of one that
+  somebody else has truncated is a SIGBUS, until the sender notices (`look`).
+* When its file is removed or moved away, another one is made, and what the old one has goes on from
+  memory: no name leads to it, so it would not outlive the process.
 
 Assumptions: attribute reads and writes of one object are seen by other threads in order, as
 CPython has it; 32-bit stores into a mapping are not torn; the machine is little-endian.
@@ -43,6 +46,7 @@ from .log import (
 )
 from .records import CONTEXT_TAG, SIGNATURE_TAG
 from .sharing import make_folder
+from .whereabouts import find_file, is_truncated, remove_stump
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,6 +93,9 @@ class Spool:
         self.free: deque[Chunk] = deque()
         self.size = HEADER_BYTES
         self._extents: list[tuple[mmap.mmap, memoryview]] = []
+        self._is_replaced = False
+        self._truncated: list[mmap.mmap] = []
+        """Of files that somebody has truncated: whoever looks into them gets a SIGBUS."""
         self._growing = threading.Lock()
         self._grower = 0
         """The thread that grows it now."""
@@ -109,15 +116,75 @@ class Spool:
         self._lock: int | None = None
         """Others see by it that this process lives."""
         try:
-            make_folder(path.parent)
-            with new_file(path) as self._fd:
-                self._lock = locks.hold(self._fd)
-                self.header = locked(self.header, self._lock)
-                os.write(self._fd, pack_file_header(self.header))
-                self._extend(FIRST_EXTENT_CHUNKS)
+            self._make(path)
         except OSError as exc:
             locks.release(self._lock)
             raise _unusable(path, exc) from exc
+
+    def _make(self, path: Path) -> None:
+        make_folder(path.parent)
+        with new_file(path) as self._fd:
+            self._lock = locks.hold(self._fd)
+            self.header = locked(self.header, self._lock)
+            os.write(self._fd, pack_file_header(self.header))
+            self._extend(FIRST_EXTENT_CHUNKS)
+        self.path = path
+
+    def look(self) -> Path | None:
+        """Return where the file is now; None if it is where nobody finds it, or was truncated."""
+        if is_truncated(self._fd, self.size):
+            return None
+        return find_file(self._fd, self.path)
+
+    def replace(self, path: Path) -> None:
+        """Go on in a new file, on the sender's thread; it still is to `adopt` what the old one has.
+
+        Raises:
+            OSError: None can be made there, and all is as it was.
+        """
+        with self._growing:
+            fd, lock, header, was = self._fd, self._lock, self.header, self.path
+            before = self.free, self._reserve, self._extents, self.size
+            is_truncated_now = is_truncated(fd, self.size)
+            self.free, self._reserve, self._extents = deque(), deque(), []
+            self.size = HEADER_BYTES
+            try:
+                self._make(path)
+            except BaseException:
+                if self._lock != lock:
+                    locks.release(self._lock)
+                self._fd, self._lock, self.header = fd, lock, header
+                self.free, self._reserve, self._extents, self.size = before
+                raise
+            self._is_replaced = True
+            self._n_chunks, self._is_full, self._grow_at = 0, False, 0.0
+            if is_truncated_now:
+                self._truncated += [mapped for mapped, _ in before[2]]
+                remove_stump(was, HEADER_BYTES)
+        os.close(fd)
+        locks.release(lock)
+
+    def is_left(self, chunk: Chunk) -> bool:
+        """Tell whether a chunk is of a file that was replaced."""
+        return self._is_replaced and all(chunk.map is not mapped for mapped, _ in self._extents)
+
+    def is_gone(self, chunk: Chunk) -> bool:
+        """Tell whether what a chunk had is gone, and must not be touched."""
+        return any(chunk.map is mapped for mapped in self._truncated)
+
+    def adopt(self, chunk: Chunk) -> Chunk:
+        """Return a chunk of this file with the frame of one that is not, if there is room."""
+        if not self.is_left(chunk) or not (self.free or self.grow()):
+            return chunk
+        try:
+            own = self.free.pop()
+        except IndexError:
+            return chunk
+        frame, start = self.frame(chunk), own.base + FRAME_BYTES
+        own.map[start : own.base + len(frame)] = frame[FRAME_BYTES:]
+        own.map[own.base : start] = frame[:FRAME_BYTES]
+        own.number, own.used, own.n_records = chunk.number, chunk.used, chunk.n_records
+        return own
 
     @property
     def log_id(self) -> bytes:
@@ -279,6 +346,8 @@ class Spool:
 
     def recycle(self, chunk: Chunk) -> None:
         """Free a chunk whose frame is durable elsewhere: its magic first, then all it holds."""
+        if self.is_left(chunk):
+            return
         base = chunk.base
         chunk.map[base : base + FRAME_BYTES] = bytes(FRAME_BYTES)
         stop = min(chunk.used + 8, self.stride)
