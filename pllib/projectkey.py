@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = "project.json"
+MOST_LOOKS = 100
 MOST_BYTES = 4096
 
 
@@ -79,7 +80,8 @@ def _read(root: Path) -> Key | None:
     That has no inodes yet.
     """
     try:
-        while True:
+        # A file system may number a file anew at each look, and a rank waits for none.
+        for _ in range(MOST_LOOKS):
             data, file = _look(root / NAME)
             folder, said = root.stat(), _parse(data)
             if (said.file, said.folder) == (file.st_ino, folder.st_ino):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from harness import lack
 
+from pllib import projectkey
 from pllib.project import Project
 from pllib.projectkey import NAME, ensure_key, path_key, read_key
 
@@ -124,3 +125,17 @@ def test_the_file_is_of_whom_the_project_is(project: Project, tmp_path: Path):
     root.chmod(0o2770)
     Project(root).create()
     assert (root / NAME).stat().st_mode & 0o777 == 0o660
+
+
+def test_a_file_that_is_another_at_each_look_is_of_a_copy(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+):
+    """As on file systems that number their files themselves; a rank must not look for ever."""
+    look = projectkey._look
+
+    def renumbered(path: Path) -> tuple[bytes, os.stat_result]:
+        data, file = look(path)
+        return data, os.stat_result([file.st_mode, file.st_ino + 1, *file[2:]])
+
+    monkeypatch.setattr(projectkey, "_look", renumbered)
+    assert Project(project.root).copied_from == project.key
