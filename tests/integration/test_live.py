@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 from harness import TRANSFORMATIONS, Site, wait_until
 
+from pllib.delivery import ask_status
 from query.engine import find_engine
 
 COUNT = f"SELECT (COUNT(*) AS ?n) {{ {TRANSFORMATIONS} }}"
@@ -34,6 +35,16 @@ def test_a_live_query_sees_all_that_was_journalled_before_it(served: Site):
         served.run("steps.py", "200")
         served.kill("manager")
         assert served.count(TRANSFORMATIONS) == n_records
+
+
+def test_a_live_query_is_answered_by_a_manager_that_was_restarted_while_nothing_happened(
+    served: Site,
+):
+    """A tracker that has nothing to hand over does not notice that."""
+    served.run("steps.py", "3")
+    wait_until(lambda: ask_status(served.endpoint)["settled"])
+    served.kill("manager")
+    assert served.count(TRANSFORMATIONS) == 3
 
 
 def test_without_a_manager_nothing_is_live(site: Site):
