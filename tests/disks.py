@@ -125,7 +125,7 @@ class Disk:
         rebuilt.place(before.stat().st_ino, before, self.root)
         rebuilt.truncate()
         n_names = len(_names(before) - _names(self.root))
-        shutil.rmtree(before)
+        rebuilt.keep_folders()
         self.begin()
         return Lost(rebuilt.n_bytes, n_names)
 
@@ -184,6 +184,7 @@ class _Rebuilt:
                 self._paths[path.lstat().st_ino] = path
                 self._live.add(path.lstat().st_ino)
         self._placed: dict[int, Path] = {}
+        self._folders: list[tuple[Path, Path]] = []
         self.n_bytes = 0
 
     def place(self, inode: int, was: Path, folder: Path) -> None:
@@ -193,7 +194,7 @@ class _Rebuilt:
             was: Where the folder is now.
         """
         folder.mkdir()
-        shutil.copystat(was, folder)
+        self._folders.append((was, folder))
         for name, child in self._names.get(inode, {}).items():
             here = self._paths.get(child)
             is_deleted = child not in self._live and not os.path.lexists(was / name)
@@ -206,6 +207,19 @@ class _Rebuilt:
             else:
                 os.link(here, folder / name, follow_symlinks=False)
                 self._placed[child] = folder / name
+
+    def keep_folders(self) -> None:
+        """Have each folder be what it was: a project knows itself by its inode."""
+        for was, folder in reversed(self._folders):
+            for path in was.iterdir():
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+            for path in folder.iterdir():
+                path.rename(was / path.name)
+            folder.rmdir()
+            was.rename(folder)
 
     def truncate(self) -> None:
         for inode, path in self._placed.items():

@@ -24,6 +24,8 @@ import pllib
 session = pllib.open(study="s", mode="offline")
 with session.transformation("t", used={"a": 1}):
     pass
+while not any(path.stat().st_size for path in Path(sys.argv[2]).glob("*.log")):
+    time.sleep(0.01)  # what another thread opens in this moment is open in the child, too
 child = os.fork()
 if not child:
     Path(sys.argv[1]).write_text(str(os.getpid()))
@@ -64,6 +66,15 @@ def ingest(site: Site, *words: str) -> str:
     return errors
 
 
+def has_frames(site: Site) -> bool:
+    """Tell whether a rank has written frames to its log, which it makes at its start."""
+    for path in site.project.spool.glob("*.log"):
+        if path.stat().st_size:
+            with LogReader(path) as reader:
+                return any(True for _ in reader.frames())
+    return False
+
+
 def runs(site: Site) -> list[tuple[str, int]]:
     found = json.loads(site.sprov("runs", "--format", "json"))
     return [(run["state"], run["ranks"]) for run in found]
@@ -79,7 +90,7 @@ def test_a_process_in_a_container_keeps_what_it_is_writing(site: Site, contained
     stop = site.folder / "stop"
     command = [sys.executable, STEPS, "30", "--until", str(stop), "--pace", "0.02"]
     rank = start(site, [*contained, *command])
-    wait_until(lambda: list(site.project.spool.glob("*.log")) or rank.poll() is not None)
+    wait_until(lambda: has_frames(site) or rank.poll() is not None)
     (spool,) = site.project.spool.glob("*.spool")
     assert waiting.spools(site.project, {}) == []
     assert not waiting.open_log(spool).doubt
@@ -126,7 +137,7 @@ def test_a_forked_child_that_lives_on_keeps_nothing_of_its_parent(
 ):
     """Locks are inherited by fork, and so are mappings, which keep locks of their files alive."""
     ready = site.folder / "ready"
-    command = [sys.executable, "-c", FORKING, str(ready)]
+    command = [sys.executable, "-c", FORKING, str(ready), str(site.project.spool)]
     init = ["sh", "-c", '"$@" & wait; exec sleep 1000', "sh"]  # which outlives the parent
     started = [*contained, *init] if inside else []
     rank = start(site, [*started, *command])
