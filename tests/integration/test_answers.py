@@ -277,9 +277,6 @@ def test_odd_answers_of_a_manager_are_one_line(odd: Impostor, run: Run, command:
         assert "fault of sprov" not in lines[0], (kind, lines)
 
 
-def test_a_tracker_waits_for_a_manager_whose_answers_it_can_not_read(): ...
-
-
 def test_a_tracker_waits_for_a_manager_whose_answers_can_be_read():
     """It says meanwhile what is wrong, and its thread lives on."""
     answers = [reply(b"[" * 100_000), reply(b'{"instance": "i", "watermarks": {"r": 3}}')]
