@@ -38,6 +38,7 @@ class Outbox:
         self._n_given_up = 0
         self._is_full = False
         self._writer: LogWriter | None = None
+        self._has_end = False
         self._n_records = self._n_lost = 0
         """Records in the log that there is; those in logs that were removed and can't be read."""
         self._is_adrift = False
@@ -171,6 +172,7 @@ class Outbox:
             if sum(map(len, last)) + len(frame) > ROOM_BYTES:
                 break
             last.insert(0, frame)
+        self._has_end = True
         try:
             self._writer.fill_room(last)
         except OSError as exc:
@@ -191,12 +193,14 @@ class Outbox:
         self.close()
         if not writer.is_empty:
             self._n_given_up += 1
-        else:
-            with suppressing(OSError):
-                writer.path.unlink()
 
     def close(self) -> None:
+        """Close the log, and remove it if nothing came into it: a tracker took all."""
         writer, self._writer = self._writer, None
-        if writer is not None:
+        if writer is None:
+            return
+        with suppressing(OSError):
+            writer.close()
+        if writer.is_empty and not self._has_end:
             with suppressing(OSError):
-                writer.close()
+                writer.path.unlink()

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from pllib import launch, waiting
+from pllib.frame import Frame
 from pllib.log import LogReader, Owner, new_header, pack_file_header
 from pllib.outbox import Outbox
 from pllib.owners import UNKNOWN_NAMESPACE, pid_namespace
@@ -135,8 +136,11 @@ def test_a_packed_log_of_a_process_elsewhere_stays_until_it_ends(project: Projec
     header = new_header(owner(pid_namespace=ELSEWHERE))
     outbox = Outbox(project.spool, header)
     assert outbox.append([]) == 0
+    outbox.close()
+    assert waiting.packed(project) == [], "nothing came into it"
+    assert outbox.append([Frame(header.log_id, 0, 0, b"").pack()]) == 1
     (log,) = waiting.packed(project)
-    assert list(log.frames()) == []
+    assert len(list(log.frames())) == 1
     waiting.dispose(project, [log])
     assert log.path.exists()
     outbox.close()
