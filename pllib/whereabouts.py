@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .foreign import suppressing
 from .projectkey import NAME
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def find_file(fd: int, path: Path) -> Path | None:
@@ -21,6 +24,8 @@ def find_file(fd: int, path: Path) -> Path | None:
     if not mine.st_nlink:
         return None
     with suppressing(OSError):
+        from pathlib import Path
+
         here = Path(os.readlink(f"/proc/self/fd/{fd}"))  # noqa: PTH115
         is_in_project = here.parent.name == path.parent.name and (here.parents[1] / NAME).exists()
         if is_in_project and os.path.samestat(mine, here.stat()):
