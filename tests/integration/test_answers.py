@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from conftest import FOREIGN, OURS
 from harness import Site, wait_until
 from impostors import Impostor, proving, reply
 from members import Member, require_two_users
@@ -71,11 +70,7 @@ def run(killed: Site, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixt
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A project with a run in its store, whose daemons were all killed at once."""
-    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as made:
-        foreign = [name for name in os.environ if name.startswith(FOREIGN)]
-        for name in [name for name in foreign if not name.startswith(OURS)]:
-            patch.delenv(name)
-        site = made.enter_context(Site(tmp_path_factory.mktemp("killed")))
+    with Site(tmp_path_factory.mktemp("killed")) as site:
         site.serve()
         site.run("training.py")
         site.sprov("query", "--live", "ASK {}")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
-from conftest import FOREIGN, OURS
 from harness import TRANSFORMATIONS, Site
 
 from pllib.listening import is_daemon
@@ -22,11 +19,7 @@ IGNORED = "of which this is a copy: it is ignored"
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A project that is served, and has a run in its store."""
-    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as made:
-        foreign = [name for name in os.environ if name.startswith(FOREIGN)]
-        for name in [name for name in foreign if not name.startswith(OURS)]:
-            patch.delenv(name)
-        site = made.enter_context(Site(tmp_path_factory.mktemp("original")))
+    with Site(tmp_path_factory.mktemp("original")) as site:
         site.serve()
         site.run("steps.py", "2")
         assert site.count(TRANSFORMATIONS) == 2
