@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -68,10 +67,7 @@ def serve(
     notifier = Notifier()
     with daemonlog.logging_to(project, name, "manager", settings):
         daemon = Manager(project, file, listening.parse(bind), console_script(), settings)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda number, _: daemon.stop(signal.Signals(number).name))
-        if starter is not None:
-            lifeline.watch(starter, lambda: daemon.stop("its starter ended"))
+        lifeline.end_when_asked(daemon.stop, starter)
         if ready_file is not None:
             ready_file.write_text(f"{daemon.url}\n")
         notifier.tell(READY)

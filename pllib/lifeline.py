@@ -7,6 +7,7 @@ end of the thread that forked, and nothing of a parent that ended before it was 
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Callable
 
@@ -22,3 +23,15 @@ def watch(descriptor: int, on_end: Callable[[], None]) -> None:
         on_end()
 
     threading.Thread(target=wait, name="lifeline", daemon=True).start()
+
+
+def end_when_asked(stop: Callable[[str], None], starter: int | None) -> None:
+    """Call `stop` with who asked, on SIGTERM, on SIGINT and at the end of the starter.
+
+    Args:
+        starter: As `watch` takes it; None if nobody's end matters.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: stop(signal.Signals(number).name))
+    if starter is not None:
+        watch(starter, lambda: stop("its starter ended"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from pathlib import Path
 
 import click
@@ -54,10 +53,7 @@ def serve(
     with daemonlog.logging_to(project, name, "tracker", settings):
         daemon = _tracker(project, name, bind, drain_s)
         daemon.server.quota = Quota(project.root, settings.quota_bytes)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda number, _: daemon.stop(signal.Signals(number).name))
-        if starter is not None:
-            lifeline.watch(starter, lambda: daemon.stop("its starter ended"))
+        lifeline.end_when_asked(daemon.stop, starter)
         if ready_file is not None:
             ready_file.write_text(f"{daemon.server.url}\n")
         notifier.tell(READY)
