@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Mapping
 
-from pllib.changes import Changes
-from pllib.daemonlog import note
+from pllib.changes import LOOK_S, Changes, keep_looking
 
 from .workers import Workers
 from .writer import Writer
 
-LOOK_S = 1.0
 NOT_ANSWERED = ("stopped", "refused")
 """Of queries, as `Workers.status` counts them."""
 
@@ -25,7 +22,9 @@ class Observer:
         self._workers = workers
         self._changes = Changes()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
+        self._thread = threading.Thread(
+            target=keep_looking, args=(self._look, self._stopping), name="observer", daemon=True
+        )
 
     def start(self) -> None:
         self._thread.start()
@@ -34,15 +33,6 @@ class Observer:
         """Have it look for the last time."""
         self._stopping.set()
         self._thread.join(LOOK_S)
-
-    def _run(self) -> None:
-        is_over = False
-        while not is_over:
-            is_over = self._stopping.wait(LOOK_S)
-            try:
-                self._look(at_end=is_over)
-            except Exception as exc:  # noqa: BLE001  the manager does without
-                note("observer failed", logging.ERROR, error=f"{type(exc).__name__}: {exc}")
 
     def _look(self, *, at_end: bool) -> None:
         changes, writer = self._changes, self._writer

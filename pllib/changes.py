@@ -6,11 +6,15 @@ are a few lines.
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from .daemonlog import note, warn
 
+LOOK_S = 1.0
 COUNT_EVERY_S = 60.0
 """A count that goes on growing is told so often."""
 TROUBLE_EVERY_S = 5.0
@@ -47,3 +51,23 @@ class Changes:
             warn(event, reason=text)
         else:
             note(f"{event} is over", reason=before, lasted_s=round(now - since, 1))
+
+
+class Look(Protocol):
+    def __call__(self, *, at_end: bool) -> None: ...
+
+
+def keep_looking(look: Look, stopping: threading.Event) -> None:
+    """Look once a second, and for the last time when that is set; an error is one more line."""
+    is_over = False
+    _attempt(look, at_end=is_over)
+    while not is_over:
+        is_over = stopping.wait(LOOK_S)
+        _attempt(look, at_end=is_over)
+
+
+def _attempt(look: Look, *, at_end: bool) -> None:
+    try:
+        look(at_end=at_end)
+    except Exception as exc:  # noqa: BLE001  the daemon does without
+        note("observer failed", logging.ERROR, error=f"{type(exc).__name__}: {exc}")

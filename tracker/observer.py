@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pllib.changes import Changes
+from pllib.changes import Changes, keep_looking
 from pllib.daemonlog import note, versions, warn
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from .admission import Peer
     from .daemon import Tracker
 
-LOOK_S = 1.0
 MEASURE_S = 10.0
 HANGS_S = 10.0
 """The serving thread looks around once a second, but for what a disk or the machine takes."""
@@ -52,24 +51,14 @@ class Observer:
         self._measure_at = 0.0
 
     def run(self) -> None:
-        """Look until `stop`; an error of its own is one more line."""
-        is_over = False
-        self._attempt(at_end=is_over)
-        while not is_over:
-            is_over = self._stopping.wait(LOOK_S)
-            self._attempt(at_end=is_over)
-
-    def _attempt(self, *, at_end: bool) -> None:
-        try:
-            self.look(at_end=at_end)
-        except Exception as exc:  # noqa: BLE001  the tracker does without
-            note("observer failed", logging.ERROR, error=f"{type(exc).__name__}: {exc}")
+        """Look until `stop`."""
+        keep_looking(self.look, self._stopping)
 
     def stop(self) -> None:
         """Have it look for the last time."""
         self._stopping.set()
 
-    def look(self, *, at_end: bool = False) -> None:
+    def look(self, *, at_end: bool) -> None:
         tracker, changes = self._tracker, self._changes
         if not at_end:
             self._measure()
