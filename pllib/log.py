@@ -319,8 +319,10 @@ class LogWriter:
         self.sync()
 
     def sync(self) -> None:
-        """Raises:
-        OSError: Nobody knows what is on the disk of what was appended since the last sync.
+        """Make durable what was appended.
+
+        Raises:
+            OSError: Nobody knows what is on the disk of what was appended since the last sync.
         """
         os.fdatasync(self._fd)
         self._synced = self.size, self.n_frames

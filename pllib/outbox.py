@@ -39,6 +39,7 @@ class Outbox:
         self._is_full = False
         self._writer: LogWriter | None = None
         self._has_end = False
+        """`keep_end` has put something into its room."""
         self._n_records = self._n_lost = 0
         """Records in the log that there is; those in logs that were removed and can't be read."""
         self._is_adrift = False

@@ -243,6 +243,10 @@ class Endpoint(msgspec.Struct):
     project_path: str = ""
     project_inode: int = 0
 
+    def host_of(self, daemon: str) -> str:
+        """Return where the tracker or the manager runs; empty if an earlier version wrote this."""
+        return getattr(self, f"{daemon}_host") or self.host
+
 
 class ForeignEndpointError(UnavailableError):
     """An endpoint file came with a copy of a project, and is of the original's daemons."""
@@ -374,11 +378,17 @@ def choose_endpoint(project: Project, environ: Mapping[str, str]) -> Path | None
 
     if chosen := environ.get("SPROV_ENDPOINT"):
         return Path(chosen) if "/" in chosen else project.endpoint(chosen)
-    files = sorted(project.endpoints.glob("*.json")) if project.endpoints.is_dir() else []
-    ours = [path for path in files if not is_foreign(path)] or files
-    for name in (environ.get("SLURM_JOB_ID"), "local"):
-        if name and (path := project.endpoint(name)) in ours:
+    names = [name for name in (environ.get("SLURM_JOB_ID"), "local") if name]
+    named = [path for path in map(project.endpoint, names) if path.exists()]
+    for path in named:
+        if not is_foreign(path):
             return path
+    # Only now: a project may have hundreds, each to be read, and a rank looks before it starts.
+    files = sorted(project.endpoints.glob("*.json")) if project.endpoints.is_dir() else []
+    ours = [path for path in files if path not in named and not is_foreign(path)]
+    if not ours and named:
+        return named[0]
+    ours = ours or files
     return ours[0] if len(ours) == 1 else None
 
 

@@ -39,7 +39,7 @@ def reach(path: Path, timeout_s: float = LIMIT_S) -> Endpoint | None:
 
 
 def _unreached(path: Path, endpoint: Endpoint, exc: UnavailableError) -> UnavailableError:
-    host = endpoint.manager_host or endpoint.host
+    host = endpoint.host_of("manager")
     is_here = host in ("", launch.host())
     reason = Exception.__str__(exc)
     if isinstance(exc, managers.NotTheManagerError):

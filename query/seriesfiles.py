@@ -24,7 +24,7 @@ def folder_of(engine: Engine, names: Iterable[str]) -> Path:
     endpoint = engine.endpoint
     if endpoint is None or not endpoint.indexes:
         return engine.project.series
-    if (endpoint.manager_host or endpoint.host) == launch.host():
+    if endpoint.host_of("manager") == launch.host():
         return Path(endpoint.indexes, "series")
     folder = Path(_fetched(endpoint.manager).name)
     for name in names:

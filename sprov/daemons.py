@@ -219,8 +219,7 @@ def is_left(endpoint: Endpoint) -> bool:
     here = ("", launch.host())
     for room in ROOMS:
         if getattr(endpoint, room) and (
-            (getattr(endpoint, f"{room}_host") or endpoint.host) not in here
-            or is_daemon(getattr(endpoint, f"{room}_pid"))
+            endpoint.host_of(room) not in here or is_daemon(getattr(endpoint, f"{room}_pid"))
         ):
             return False
     return True

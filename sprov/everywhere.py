@@ -98,8 +98,7 @@ def _ask(endpoint: Endpoint, name: str, ask: Ask) -> tuple[str, Row]:
     """Return what a daemon is, and what it answers."""
     if not getattr(endpoint, name):
         return ENDED, {}
-    place = getattr(endpoint, f"{name}_host") or endpoint.host
-    if place == launch.host() and not is_daemon(getattr(endpoint, f"{name}_pid")):
+    if endpoint.host_of(name) == launch.host() and not is_daemon(getattr(endpoint, f"{name}_pid")):
         return GONE, {}
     try:
         return RUNNING, ask(endpoint)

@@ -79,7 +79,7 @@ def ingest(logs: tuple[Path, ...], gone: bool) -> None:
         click.echo(f"{_count(found)} journalled, {n_records} record(s) stored")
     troubled = [log for log in found if log.trouble]
     for log in troubled:
-        notices.write(f"{log.trouble}")
+        notices.write(log.trouble)
     tell_skipped(skipped)
     if troubled:
         raise SystemExit(LogError.exit_code)
@@ -299,8 +299,7 @@ def running_tracker(project: Project) -> Endpoint | None:
     try:
         ask_status(endpoint, timeout_s=2.0)
     except KeyRefusedError:
-        host = endpoint.tracker_host or endpoint.host
-        if host != launch.host() or is_daemon(endpoint.tracker_pid):
+        if endpoint.host_of("tracker") != launch.host() or is_daemon(endpoint.tracker_pid):
             raise
         warn(f"{path} is stale: its tracker is gone, and another answers at {endpoint.tracker}")
         return None
