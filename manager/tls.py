@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from pllib.errors import SettingsError
+from pllib.errors import SettingsError, UnavailableError
 from pllib.settings import Serving
 
 DAYS = 3650
@@ -66,9 +66,18 @@ def make(names: Iterable[str]) -> tuple[ssl.SSLContext, str]:
 
     Args:
         names: Hosts and addresses that it is for; IPv6 in brackets.
+
+    Raises:
+        UnavailableError: What makes certificates can't be loaded.
     """
-    from cryptography.hazmat.primitives import serialization as form
-    from cryptography.hazmat.primitives.asymmetric import ec
+    try:
+        from cryptography.hazmat.primitives import serialization as form
+        from cryptography.hazmat.primitives.asymmetric import ec
+    except ImportError as exc:
+        raise UnavailableError(
+            f"a manager that listens on a network needs a certificate, and can't make one: {exc}",
+            "pip install 'sprov[server]', or name one with --certificate",
+        ) from exc
 
     key = ec.generate_private_key(ec.SECP256R1())
     own = _signed(key, names)

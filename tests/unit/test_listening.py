@@ -10,6 +10,7 @@ import pytest
 from harness import TIMEOUT_S, require_ipv6
 
 from manager.protection import host_names
+from manager.tls import make
 from pllib import listening
 from pllib.errors import SettingsError, UnavailableError
 from pllib.listening import (
@@ -150,3 +151,11 @@ def test_a_process_that_was_just_started_has_its_command():
             assert command_of(process.pid)[:2] == [b"/bin/cat", b"-"]
             process.communicate()
         assert command_of(process.pid) == []
+
+
+def test_what_makes_certificates_and_can_not_be_loaded_is_named(monkeypatch: pytest.MonkeyPatch):
+    """As where its wheel does not fit the node."""
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives", None)
+    with pytest.raises(UnavailableError, match="needs a certificate") as raised:
+        make(["localhost"])
+    assert "--certificate" in raised.value.hint
