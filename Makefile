@@ -37,7 +37,7 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 
 test: demo check
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES)
 
 # The newest versions that the declared ranges allow, without the lock.
 test-newest: $(STAMP)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import harness
 import pytest
@@ -38,14 +39,21 @@ TOGETHER = ("cluster", "lifecycle")
 """Tests that share what takes long to make, by a word in their path."""
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where several processes test (`pytest -n`), a file is one's, and what shares a fixture."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        path = str(item.path.relative_to(config.rootpath))
-        group = next((word for word in TOGETHER if word in path), path)
-        item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where several processes test (`pytest -n`), a file is one's, and what shares a fixture.
+
+    Not by marks of groups: pytest 9.2 ignores the names by which pytest-xdist 3.8 passes them on,
+    and every file's fixtures were made in each process, side by side.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.partition("::")[0]
+            return next((word for word in TOGETHER if word in path), path)
+
+    return Together(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
